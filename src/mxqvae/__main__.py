@@ -1,0 +1,5 @@
+"""`python -m mxqvae` is `mxqvae`."""
+
+from mxqvae.cli.main import main
+
+raise SystemExit(main())

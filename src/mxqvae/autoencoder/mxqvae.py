@@ -1,0 +1,176 @@
+"""Stage 1: MXQ-VAE, a masked pair -> one code sequence -> the whole pair.
+
+B batch, H and W pixels, L words, H'·W' image latents, L' text latents, T = H'·W' + L' all of them, D channels, K codes.
+"""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mxqvae.autoencoder.image import ImageConfig, ImageDecoder, ImageEncoder, denormalise, image_loss, normalise
+from mxqvae.autoencoder.quantizer import Quantized, QuantizerConfig, build_quantizer, codebook_perplexity
+from mxqvae.autoencoder.text import (
+    ConvolutionalTextConfig,
+    TextConfig,
+    build_text_decoder,
+    build_text_encoder,
+    caption_loss,
+)
+from mxqvae.config import configuration
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.masking import MaskingConfig, mask_patches, mask_words
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.layers.transformer import Transformer, TransformerConfig
+
+
+@configuration
+class MXQVAEConfig:
+    """The autoencoder; the defaults are the paper's sizes (official code, 64-pixel model)."""
+
+    vocab_size: Annotated[int, Field(ge=5)]
+    """Token ids V, the special ones among them."""
+    caption_length: Annotated[int, Field(ge=1)] = 64
+    """Words L of a padded caption."""
+    latent_size: Annotated[int, Field(ge=1)] = 128
+    """Channels of a latent in the joint encoder."""
+    image: ImageConfig = ImageConfig()
+    """Image encoder and decoder."""
+    text: TextConfig = ConvolutionalTextConfig()
+    """Text encoder and decoder."""
+    joint: TransformerConfig | None = TransformerConfig(
+        num_layers=4, width=128, num_heads=2, dropout=0.1, norm_first=False
+    )
+    """Cross-modal transformer encoder; none: the row "without TC" of Table 1."""
+    joint_positions: bool = False
+    """Whether latents carry a learned position into the joint encoder."""
+    quantizer: QuantizerConfig = QuantizerConfig()
+    """The shared codebook."""
+    masking: MaskingConfig | None = MaskingConfig()
+    """What the encoder does not see in training; none: the row "without IM" of Table 1."""
+    commitment_weight: Annotated[float, Field(ge=0)] = 0.25
+    """Weight of the commitment loss."""
+
+    def __post_init__(self) -> None:
+        if self.joint is not None and self.joint.width != self.latent_size:
+            raise ValueError(f"joint.width {self.joint.width} differs from latent_size {self.latent_size}")
+        if isinstance(self.text, ConvolutionalTextConfig):
+            self.text.kernel_size(self.caption_length)
+
+    @property
+    def num_image_codes(self) -> int:
+        """Codes that stand for the image, H'·W'; they come first, in row-major order."""
+        return self.image.grid_size**2
+
+    @property
+    def sequence_length(self) -> int:
+        """Codes T of a pair."""
+        return self.num_image_codes + self.text.num_latents
+
+
+class AutoencoderLosses(NamedTuple):
+    """Scalars of one batch; `usage` is (K). Summed over steps, they are read by `MXQVAE.summarise`."""
+
+    total: Tensor
+    """What training minimises."""
+    image: Tensor
+    """Mean squared error in normalised space."""
+    caption: Tensor
+    """Cross-entropy, nats a word."""
+    codebook: Tensor
+    """Codebook loss."""
+    commitment: Tensor
+    """Commitment loss, unweighted."""
+    words_right: Tensor
+    """Share of words whose most likely reconstruction is right."""
+    usage: Tensor
+    """How often each code was chosen."""
+
+
+class MXQVAE(nn.Module):
+    """Multimodal cross quantizer: both modalities meet before one codebook, and both decoders read all codes."""
+
+    def __init__(self, config: MXQVAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        size, length, text = config.latent_size, config.caption_length, config.text
+        code_size = config.quantizer.code_size
+        self.image_encoder = ImageEncoder(config.image, size)
+        self.text_encoder = build_text_encoder(text, length, config.vocab_size, size)
+        positions = torch.randn(config.sequence_length, size) * 0.1
+        self.joint_positions = nn.Parameter(positions) if config.joint_positions else None
+        self.joint_encoder = Transformer(config.joint) if config.joint is not None else nn.Identity()
+        self.projection = nn.Linear(size, code_size) if size != code_size else nn.Identity()
+        self.quantizer = build_quantizer(config.quantizer)
+        self.image_mixing = nn.Linear(config.sequence_length, config.num_image_codes)
+        self.image_decoder = ImageDecoder(config.image, code_size)
+        self.text_decoder = build_text_decoder(text, length, config.vocab_size, code_size, config.sequence_length)
+
+    def forward(self, batch: PairBatch) -> AutoencoderLosses:
+        """The losses of a batch, its inputs masked as configured: see `loss`."""
+        return self.loss(batch)
+
+    def loss(self, batch: PairBatch) -> AutoencoderLosses:
+        """Image, caption, codebook and weighted commitment loss (official code); targets are unmasked."""
+        quantized = self.quantize(self._mask(batch))
+        image = image_loss(self.decode_images(quantized.codes), batch.images)
+        logits = self.decode_captions(quantized.codes)
+        caption = caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id)
+        total = image + caption + quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
+        present = batch.token_ids != CaptionTokenizer.pad_id
+        words_right = ((logits.argmax(-1) == batch.token_ids) & present).sum() / present.sum()
+        usage = torch.bincount(quantized.indices.flatten(), minlength=self.config.quantizer.num_codes)
+        return AutoencoderLosses(
+            total, image, caption, quantized.codebook_loss, quantized.commitment_loss, words_right, usage
+        )
+
+    def summarise(self, sums: AutoencoderLosses, num_steps: int) -> dict[str, float]:
+        """Figures for the log from losses summed over `num_steps` steps."""
+        figures = {name: float(value) / num_steps for name, value in sums._asdict().items() if name != "usage"}
+        figures["codebook_perplexity"] = float(codebook_perplexity(sums.usage.float()))
+        figures["dead_codes"] = int((sums.usage == 0).sum())
+        return figures
+
+    def quantize(self, batch: PairBatch) -> Quantized:
+        """The codes (B, T, D) of pairs whose images are normalised: encoders, joint encoder, codebook."""
+        latents = torch.cat([self.image_encoder(batch.images), self.text_encoder(batch.token_ids)], dim=1)
+        if self.joint_positions is not None:
+            latents = latents + self.joint_positions
+        return self.quantizer(self.projection(self.joint_encoder(latents)))
+
+    @torch.no_grad()
+    def encode(self, batch: PairBatch) -> Tensor:
+        """Indices (B, T) of whole pairs, nothing masked; call in eval mode."""
+        return self.quantize(PairBatch(normalise(batch.images), batch.token_ids)).indices
+
+    @torch.no_grad()
+    def decode(self, indices: Tensor) -> PairBatch:
+        """Pairs of `indices` (B, T), each in [0, K): images in [0, 1], most likely words."""
+        codes = self.quantizer.lookup(indices)
+        return PairBatch(denormalise(self.decode_images(codes)), self.decode_captions(codes).argmax(-1))
+
+    def decode_images(self, codes: Tensor) -> Tensor:
+        """All `codes` of a pair (B, T, D) -> normalised images (B, 3, H, W)."""
+        return self.image_decoder(self.image_mixing(codes.transpose(1, 2)).transpose(1, 2))
+
+    def decode_captions(self, codes: Tensor) -> Tensor:
+        """All `codes` of a pair (B, T, D) -> logits (B, L, V)."""
+        return self.text_decoder(codes)
+
+    def _mask(self, batch: PairBatch) -> PairBatch:
+        """The batch with its images normalised and its inputs masked as configured."""
+        images, masking = normalise(batch.images), self.config.masking
+        if masking is None:
+            return PairBatch(images, batch.token_ids)
+        return PairBatch(
+            mask_patches(images, self.config.image.cell_size, masking.patch_share),
+            mask_words(
+                batch.token_ids,
+                masking.word_share,
+                masking.random_word_share,
+                pad_id=CaptionTokenizer.pad_id,
+                mask_id=CaptionTokenizer.mask_id,
+                words=range(CaptionTokenizer.end_id + 1, self.config.vocab_size),
+            ),
+        )

@@ -1,0 +1,148 @@
+"""The quantizer: replaces each latent by its nearest code vector of one shared codebook.
+
+B batch, T positions, D channels of a code, K codes.
+"""
+
+from typing import Annotated, NamedTuple
+
+import torch
+import torch.distributed as distributed
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mxqvae.config import configuration
+
+
+class Quantized(NamedTuple):
+    """What the quantizer makes of latents."""
+
+    codes: Tensor
+    """The nearest code vectors (B, T, D); their gradient passes straight through to the latents."""
+    indices: Tensor
+    """The codes' indices (B, T), in [0, K)."""
+    codebook_loss: Tensor
+    """Mean squared distance that moves code vectors towards latents; zero where an average moves them."""
+    commitment_loss: Tensor
+    """Mean squared distance that moves latents towards their code vectors, unweighted."""
+
+
+@configuration
+class QuantizerConfig:
+    """A codebook, by default learned as in the official code: uniform start, plain gradient."""
+
+    num_codes: Annotated[int, Field(ge=2)] = 256
+    """Code vectors K."""
+    code_size: Annotated[int, Field(ge=1)] = 128
+    """Channels D of a code vector."""
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the old mean kept when each step moves a code to the mean of its latents; none: gradient descent."""
+    reset_below: Annotated[float, Field(ge=0)] = 0.0
+    """Codes that win fewer latents a step than this, on average, restart at a random latent; 0: never."""
+
+    def __post_init__(self) -> None:
+        if self.reset_below and self.average_decay is None:
+            raise ValueError("reset_below needs average_decay, whose counts say which codes are dead")
+
+
+class VectorQuantizer(nn.Module):
+    """Nearest code vector by Euclidean distance, straight-through gradient (van den Oord et al. 2017, section 3.2)."""
+
+    def __init__(self, config: QuantizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        codebook = torch.empty(config.num_codes, config.code_size)
+        self.codebook = nn.Parameter(codebook.uniform_(-1 / config.num_codes, 1 / config.num_codes))
+
+    def forward(self, latents: Tensor) -> Quantized:
+        """Quantize `latents` (B, T, D), in float32 whatever the autocast: bf16 picks other codes for 1 in 100."""
+        with torch.autocast(latents.device.type, enabled=False):
+            latents = latents.float()
+            self.prepare(latents)
+            indices = self.nearest(latents)
+            codes = self.lookup(indices)
+            codebook_loss = self.learn(latents, indices, codes)
+            commitment_loss = F.mse_loss(latents, codes.detach())
+            codes = latents + (codes - latents).detach()
+        return Quantized(codes, indices, codebook_loss, commitment_loss)
+
+    def nearest(self, latents: Tensor) -> Tensor:
+        """Index of the code vector nearest to each latent (..., D); returns (...), int64."""
+        # argmin |z - e|^2 = argmax (z·e - |e|^2 / 2): one addmm, |z|^2 drops out.
+        flat = latents.detach().reshape(-1, latents.shape[-1])
+        scores = torch.addmm(-self.codebook.detach().square().sum(1) / 2, flat, self.codebook.detach().t())
+        return scores.argmax(dim=1).view(latents.shape[:-1])
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Code vectors (..., D) of `indices` (...)."""
+        return F.embedding(indices, self.codebook)
+
+    def prepare(self, latents: Tensor) -> None:
+        """A look at the latents (B, T, D) before they are quantized; a codebook with a fixed start needs none."""
+
+    def learn(self, latents: Tensor, indices: Tensor, codes: Tensor) -> Tensor:
+        """The loss that moves the codebook: mean squared distance to the detached latents."""
+        del indices
+        return F.mse_loss(codes, latents.detach())
+
+
+class AveragingVectorQuantizer(VectorQuantizer):
+    """Each code is the moving average of the latents it wins (van den Oord et al. 2017, appendix A.1).
+
+    The codebook starts at latents of the first batch, and codes that win next to nothing restart at a random
+    latent of the batch: declared deviations from the paper, against its collapsing codebook.
+    """
+
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(self, config: QuantizerConfig) -> None:
+        super().__init__(config)
+        self.codebook.requires_grad_(False)
+        self.register_buffer("counts", torch.zeros(config.num_codes))
+        self.register_buffer("sums", torch.zeros(config.num_codes, config.code_size))
+
+    @torch.no_grad()
+    def prepare(self, latents: Tensor) -> None:
+        """Start the codebook at latents of the first training batch."""
+        if self.training and not self.counts.any():
+            self._restart(torch.ones_like(self.counts, dtype=torch.bool), latents.flatten(0, 1))
+
+    @torch.no_grad()
+    def learn(self, latents: Tensor, indices: Tensor, codes: Tensor) -> Tensor:
+        """Move each code to the average of its latents; the loss is zero."""
+        assert self.config.average_decay is not None
+        if self.training:
+            flat, keep = latents.flatten(0, 1), self.config.average_decay
+            counts = torch.bincount(indices.flatten(), minlength=len(self.counts)).to(flat.dtype)
+            sums = torch.zeros_like(self.sums).index_add_(0, indices.flatten(), flat)
+            if distributed.is_initialized():
+                distributed.all_reduce(counts)
+                distributed.all_reduce(sums)
+            self.counts.lerp_(counts, 1 - keep)
+            self.sums.lerp_(sums, 1 - keep)
+            self._restart(self.counts < self.config.reset_below, flat)
+            self.codebook.copy_(self.sums / self.counts.clamp_min(1e-5)[:, None])
+        return latents.new_zeros(())
+
+    def _restart(self, dead: Tensor, latents: Tensor) -> None:
+        """Put the `dead` codes (K) on random rows of `latents` (N, D)."""
+        if dead.any():
+            rows = latents[torch.randint(len(latents), (int(dead.sum()),), device=latents.device)]
+            if distributed.is_initialized():
+                distributed.broadcast(rows, src=0)
+            start = max(self.config.reset_below, 1.0)
+            self.counts[dead] = start
+            self.sums[dead] = rows * start
+            self.codebook[dead] = rows
+
+
+def build_quantizer(config: QuantizerConfig) -> VectorQuantizer:
+    """The quantizer that learns its codebook as the config says."""
+    return VectorQuantizer(config) if config.average_decay is None else AveragingVectorQuantizer(config)
+
+
+def codebook_perplexity(usage: Tensor) -> Tensor:
+    """exp of the entropy, in nats, of code usage counts (K); from 1 (one code) to K (all used equally)."""
+    share = usage / usage.sum()
+    return torch.exp(-torch.xlogy(share, share).sum())

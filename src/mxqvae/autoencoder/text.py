@@ -1,0 +1,168 @@
+"""Text encoders and decoders: caption tokens <-> text latents. Two kinds, one job.
+
+The paper's kind is convolutional: a fixed number of words feeds each latent. The querying kind lets each text
+latent, and later each word, look up what it needs by attention: it learns captions in a fraction of the steps.
+
+B batch, L words of a caption, L' text latents, D channels of a latent, T all latents of a pair, V vocabulary.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mxqvae.config import configuration
+from mxqvae.layers.transformer import Transformer, TransformerConfig
+
+
+@configuration
+class ConvolutionalTextConfig:
+    """The official code's text half."""
+
+    name: Literal["convolutional"] = "convolutional"
+    """Tells the two kinds apart in a config file."""
+    num_latents: Annotated[int, Field(ge=1)] = 8
+    """Text latents L'."""
+    widths: tuple[int, ...] = (128, 224, 320, 416, 512)
+    """Channels from the word embedding through the valid convolutions."""
+    mixing_size: Annotated[int, Field(ge=1)] = 32
+    """Hidden positions of the layer that mixes all latents of a pair into the text latents."""
+
+    def kernel_size(self, length: int) -> int:
+        """Words that each of the valid convolutions spans, so that L words become L' latents.
+
+        Raises:
+            ValueError: L words cannot become L' latents in equal steps.
+        """
+        steps = len(self.widths) - 1
+        if length <= self.num_latents or (length - self.num_latents) % steps:
+            raise ValueError(f"captions of {length} words cannot become {self.num_latents} latents in {steps} steps")
+        return (length - self.num_latents) // steps + 1
+
+
+class ConvolutionalTextEncoder(nn.Module):
+    """Word embedding, valid convolutions with ReLU, a projection; no position, no attention (official code)."""
+
+    def __init__(self, config: ConvolutionalTextConfig, length: int, vocab_size: int, latent_size: int) -> None:
+        super().__init__()
+        kernel_size = config.kernel_size(length)
+        self.embedding = nn.Embedding(vocab_size, config.widths[0], padding_idx=0)
+        layers: list[nn.Module] = []
+        for width, next_width in zip(config.widths, config.widths[1:], strict=False):
+            layers += [nn.Conv1d(width, next_width, kernel_size), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv1d(config.widths[-1], latent_size, kernel_size=1))
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """`token_ids` (B, L) -> latents (B, L', D)."""
+        return self.layers(self.embedding(token_ids).transpose(1, 2)).transpose(1, 2)
+
+
+class ConvolutionalTextDecoder(nn.Module):
+    """Mixes all codes of a pair across positions, then the encoder's mirror image (official code)."""
+
+    def __init__(
+        self, config: ConvolutionalTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+    ) -> None:
+        super().__init__()
+        kernel_size = config.kernel_size(length)
+        self.mixing = nn.Sequential(
+            nn.Linear(num_codes, config.mixing_size), nn.ReLU(), nn.Linear(config.mixing_size, config.num_latents)
+        )
+        widths = [latent_size, *config.widths[:0:-1]]
+        layers: list[nn.Module] = []
+        for width, next_width in zip(widths, widths[1:], strict=False):
+            layers += [nn.ConvTranspose1d(width, next_width, kernel_size), nn.ReLU()]
+        layers += [nn.Conv1d(widths[-1], config.widths[0], kernel_size=1)]
+        layers += [nn.Conv1d(config.widths[0], vocab_size, kernel_size=1)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """All `codes` of a pair (B, T, D) -> logits of every word at once (B, L, V)."""
+        return self.layers(self.mixing(codes.transpose(1, 2))).transpose(1, 2)
+
+
+@configuration
+class QueryingTextConfig:
+    """Learned queries gather words into latents, and codes into words."""
+
+    name: Literal["querying"] = "querying"
+    """Tells the two kinds apart in a config file."""
+    num_latents: Annotated[int, Field(ge=1)] = 8
+    """Text latents L'."""
+    reader: TransformerConfig = TransformerConfig(num_layers=1, width=96, num_heads=4)
+    """Layers in which words look at each other."""
+    encoder: TransformerConfig = TransformerConfig(num_layers=2, width=96, num_heads=4)
+    """Layers in which the latents' queries look at the words, and at each other."""
+    decoder: TransformerConfig = TransformerConfig(num_layers=3, width=96, num_heads=4)
+    """Layers in which the words' queries look at all codes of the pair, and at each other."""
+
+
+class QueryingTextEncoder(nn.Module):
+    """Each text latent is a learned query that attends to the words and their positions."""
+
+    def __init__(self, config: QueryingTextConfig, length: int, vocab_size: int, latent_size: int) -> None:
+        super().__init__()
+        width = config.encoder.width
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.positions = nn.Parameter(torch.randn(length, width))
+        self.reader = Transformer(config.reader)
+        self.queries = _queries(config.num_latents, width)
+        self.transformer = Transformer(config.encoder, reads_memory=True)
+        self.projection = nn.Linear(width, latent_size)
+
+    def forward(self, token_ids: Tensor) -> Tensor:
+        """`token_ids` (B, L) -> latents (B, L', D)."""
+        words = self.reader(self.embedding(token_ids) + self.positions)
+        queries = self.queries.expand(len(token_ids), -1, -1)
+        return self.projection(self.transformer(queries, words))
+
+
+class QueryingTextDecoder(nn.Module):
+    """Each word is a learned query that attends to all codes of the pair; all words at once."""
+
+    def __init__(
+        self, config: QueryingTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+    ) -> None:
+        super().__init__()
+        width = config.decoder.width
+        self.projection = nn.Sequential(nn.Linear(latent_size, width), nn.LayerNorm(width))
+        self.positions = nn.Parameter(torch.randn(num_codes, width))
+        self.queries = _queries(length, width)
+        self.transformer = Transformer(config.decoder, reads_memory=True)
+        self.head = nn.Linear(width, vocab_size)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """All `codes` of a pair (B, T, D) -> logits of every word at once (B, L, V)."""
+        memory = self.projection(codes) + self.positions
+        return self.head(self.transformer(self.queries.expand(len(codes), -1, -1), memory))
+
+
+TextConfig = Annotated[ConvolutionalTextConfig | QueryingTextConfig, Field(discriminator="name")]
+
+
+def build_text_encoder(
+    config: ConvolutionalTextConfig | QueryingTextConfig, length: int, vocab_size: int, latent_size: int
+) -> nn.Module:
+    """The encoder (B, L) -> (B, L', D) of the config's kind."""
+    kind = QueryingTextEncoder if isinstance(config, QueryingTextConfig) else ConvolutionalTextEncoder
+    return kind(config, length, vocab_size, latent_size)  # pyright: ignore[reportArgumentType]
+
+
+def build_text_decoder(
+    config: ConvolutionalTextConfig | QueryingTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+) -> nn.Module:
+    """The decoder (B, T, D) -> (B, L, V) of the config's kind."""
+    kind = QueryingTextDecoder if isinstance(config, QueryingTextConfig) else ConvolutionalTextDecoder
+    return kind(config, length, vocab_size, latent_size, num_codes)  # pyright: ignore[reportArgumentType]
+
+
+def caption_loss(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
+    """Cross-entropy, nats a word, of `token_ids` (B, L) under `logits` (B, L, V); padding ignored."""
+    return F.cross_entropy(logits.float().flatten(0, 1), token_ids.flatten(), ignore_index=pad_id)
+
+
+def _queries(num: int, width: int) -> nn.Parameter:
+    # Small, so that what they find soon outweighs what they ask.
+    return nn.Parameter(torch.randn(num, width) * 0.1)

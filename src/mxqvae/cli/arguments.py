@@ -1,0 +1,69 @@
+"""From the words after a command to a call of its function: flags, types and help come from its signature."""
+
+import contextlib
+import functools
+import io
+import re
+from collections.abc import Callable, Sequence
+
+import tyro
+
+from mxqvae.errors import MxqvaeError
+
+
+def parse(
+    function: Callable[..., None], words: Sequence[str], arguments: Sequence[str]
+) -> Callable[[], None] | None:
+    """Read the arguments of one command.
+
+    Args:
+        function: The command; its keyword parameters are the flags, its docstring the help.
+        words: The words that name the command, such as `("train", "prior")`.
+        arguments: What was typed after them.
+
+    Returns:
+        The call that the arguments ask for, or None when help was asked for and printed.
+
+    Raises:
+        MxqvaeError: An unknown flag, a missing one, or a value of the wrong type.
+    """
+
+    @functools.wraps(function)
+    def bind(**values: object) -> Callable[[], None]:
+        return functools.partial(function, **values)
+
+    name = " ".join(("mxqvae", *words))
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(bind, prog=name, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as exit_request:
+        if not exit_request.code:
+            return None
+        raise MxqvaeError(f"{_one_line(complaint.getvalue())}; see `{name} --help`") from None
+
+
+def at_least(minimum: int, **values: int | None) -> None:
+    """Refuse numbers below `minimum`, by the name of their flag; None, a flag not given, passes.
+
+    Raises:
+        MxqvaeError: Such as `--num must be at least 1, got -3`.
+    """
+    for name, value in values.items():
+        if value is not None and value < minimum:
+            raise MxqvaeError(f"--{name.replace('_', '-')} must be at least {minimum}, got {value}")
+
+
+def _one_line(complaint: str) -> str:
+    """Take the box, the excerpt of the help and the line breaks off the parser's complaint."""
+    paragraphs: list[list[str]] = [[]]
+    for line in complaint.splitlines():
+        text = line.strip("│ ")
+        if re.fullmatch("─+", text):
+            paragraphs.append([])
+        elif text and not text.startswith(("╭", "╰")):
+            paragraphs[-1].append(text)
+    sentences = [" ".join(lines) for lines in paragraphs]
+    kept = [s for s in sentences if s and not s.startswith(("Argument helptext", "For full helptext"))]
+    text = "; ".join(kept).removeprefix("Error parsing ").rstrip(".")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,45 @@
+"""`mxqvae data`: build the data sets."""
+
+from pathlib import Path
+
+from mxqvae.cli.arguments import at_least
+
+
+def caption_mnist(
+    *,
+    out: Path,
+    num_train: int = 60_000,
+    num_test: int = 10_000,
+    seed: int = 0,
+    mnist: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Build Caption MNIST: coloured digits in the quadrants of an image, and a sentence about them.
+
+    The folder opens with `datasets.load_dataset`. The same seed gives the same bytes on every machine.
+
+    Args:
+        out: Folder to make.
+        num_train: Pairs made of MNIST's training digits.
+        num_test: Pairs made of MNIST's test digits.
+        seed: Seed of every draw.
+        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        overwrite: Replace a folder that has content.
+    """
+    at_least(1, num_train=num_train, num_test=num_test)
+    at_least(0, seed=seed)
+
+    from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+    from mxqvae.data.mnist import load_mnist
+    from mxqvae.output_folder import check_output_folder
+    from mxqvae.progress import progress_on
+
+    check_output_folder(out, overwrite=overwrite)
+    config = CaptionMnistConfig(num_train=num_train, num_test=num_test, seed=seed)
+    manifest = build_caption_mnist(
+        config, load_mnist(mnist), out, overwrite=overwrite, progress=progress_on()
+    )
+    for split, built in manifest.splits.items():
+        hashes = f"pixels {built.pixels_sha256[:12]}, captions {built.captions_sha256[:12]}"
+        print(f"{split}: {built.num_pairs:,} pairs, {hashes}")
+    print(f"Caption MNIST, seed {seed}: {out}")

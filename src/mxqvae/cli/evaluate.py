@@ -1,0 +1,113 @@
+"""`mxqvae evaluate`: score sampled pairs."""
+
+import dataclasses
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mxqvae.evaluation.consistency import Bounds, ConsistencyScore, Proportion
+
+
+def consistency(
+    samples: tyro.conf.Positional[Path],
+    *,
+    judge: Path | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Score how many pairs agree with themselves: the image as the judge reads it, the caption as it says.
+
+    Args:
+        samples: Folder that `mxqvae sample` wrote.
+        judge: Folder of a judge; without it, the shipped one.
+        data: Folder of Caption MNIST, whose test pairs give ceiling and floor.
+        out: JSON file to write all figures to.
+        json: Print all figures as JSON.
+    """
+    import torch
+
+    from mxqvae.data.pairs import PairDataset
+    from mxqvae.evaluation.consistency import measure_bounds, score_consistency
+    from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
+    from mxqvae.generation.sample_folder import read_sample_folder
+    from mxqvae.output_file import new_output_file
+
+    reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
+    images, captions = read_sample_folder(samples)
+    test_pairs = None if data is None else PairDataset.from_parquet(data, "test")
+    score = score_consistency(torch.from_numpy(images), captions, reader)
+    bounds = None if test_pairs is None else measure_bounds(test_pairs.images, test_pairs.captions, reader)
+
+    figures = json_format.dumps(_figures(score, bounds, reader.record.test_accuracy), indent=2)
+    if out is not None:
+        with new_output_file(out) as partial:
+            partial.write_text(figures + "\n", encoding="utf-8")
+    if json:
+        print(figures)
+    else:
+        _print_table(score, bounds, reader.record.test_accuracy)
+
+
+def _figures(score: "ConsistencyScore", bounds: "Bounds | None", judge_accuracy: float) -> dict[str, Any]:
+    """All figures as a tree, under the names of `results.Table2Figures`."""
+    figures: dict[str, Any] = {"samples": dataclasses.asdict(score), "judge_accuracy": judge_accuracy}
+    if bounds is not None:
+        figures |= {name: dataclasses.asdict(bound) for name, bound in bounds._asdict().items()}
+    return figures
+
+
+def _print_table(score: "ConsistencyScore", bounds: "Bounds | None", judge_accuracy: float) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(_table(score, bounds))
+    print(f"Captions that parse: {score.parsed.rate:.2%}")
+    print(f"Kinds against the training mix: within {100 * score.largest_share_gap:.1f} points")
+    print(f"The judge on MNIST's test digits: {judge_accuracy:.2%} right")
+
+
+def _table(score: "ConsistencyScore", bounds: "Bounds | None") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    all_bounds = () if bounds is None else bounds
+    table = Table(title="Pairs whose image and caption agree", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("Kind")
+    for header in ("Pairs", "Agree", "95% interval", "Slots", *("Ceiling", "Floor")[: len(all_bounds)]):
+        table.add_column(header, justify="right")
+    for name, kind in score.kinds.items():
+        table.add_row(
+            name,
+            f"{kind.num_pairs:,}",
+            *_cells(kind.consistent),
+            "–" if kind.slots is None else f"{kind.slots.slot:.3f}",
+            *(_cells(bound.kinds[name].consistent)[0] for bound in all_bounds),
+        )
+    table.add_section()
+    table.add_row(
+        "Average", "", _share(score.average), "", "", *(_share(bound.average) for bound in all_bounds)
+    )
+    table.add_row(
+        "All pairs",
+        f"{score.num_pairs:,}",
+        *_cells(score.consistent),
+        f"{score.slots.slot:.3f}",
+        *(_cells(bound.consistent)[0] for bound in all_bounds),
+        style="bold",
+    )
+    return table
+
+
+def _cells(proportion: "Proportion | None") -> tuple[str, str]:
+    if proportion is None:
+        return "–", ""
+    return _share(proportion.rate), f"{proportion.low:.3f} to {proportion.high:.3f}"
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{share:.3f}"

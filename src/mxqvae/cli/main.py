@@ -1,0 +1,122 @@
+"""The command `mxqvae`: finds the command asked for, runs it, turns errors into one line and an exit code.
+
+The top level is a table of names, so that `mxqvae --help` imports neither torch nor an argument parser.
+
+Exit codes: 0 done; 2 bad input, nothing written; 130 stopped by Ctrl-C.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mxqvae.errors import MxqvaeError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class Command(NamedTuple):
+    """A command by its words, and where its function is found when it is asked for."""
+
+    words: tuple[str, ...]
+    summary: str
+    module: str
+    function: str
+
+
+COMMANDS = (
+    Command(("data", "caption-mnist"), "build Caption MNIST from the raw digits", "data", "caption_mnist"),
+    Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
+    Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
+    Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
+    Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
+    Command(
+        ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
+    ),
+    Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),
+    Command(("report",), "write the tables of the README from the results", "report", "report"),
+)
+
+USAGE = "usage: mxqvae COMMAND [OPTIONS]"
+DESCRIPTION = "Unconditional image-caption pairs from one joint codebook (MXQ-VAE)."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `mxqvae` with `arguments`, those of the process by default, and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _run(arguments)
+    except MxqvaeError as error:
+        return _fail(f"error: {error}", BAD_INPUT)
+    except KeyboardInterrupt as interrupt:
+        return _fail(f"stopped: {interrupt}" if str(interrupt) else "stopped", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has left, as in `mxqvae report | head`; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        return _fail(f"error: {error.filename or 'system'}: {error.strerror or error}", BAD_INPUT)
+    return 0
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_listing(COMMANDS, USAGE, DESCRIPTION))
+    elif arguments[0] == "--version":
+        from mxqvae import __version__
+
+        print(f"mxqvae {__version__}")
+    elif command := _match(arguments):
+        from mxqvae.cli.arguments import parse
+
+        call = parse(_load(command), command.words, arguments[len(command.words) :])
+        if call is not None:
+            call()
+    elif group := [command for command in COMMANDS if command.words[0] == arguments[0]]:
+        _run_group(group, arguments)
+    else:
+        raise MxqvaeError(_unknown(arguments[0], "", [command.words[0] for command in COMMANDS]))
+
+
+def _run_group(group: Sequence[Command], arguments: Sequence[str]) -> None:
+    name = arguments[0]
+    choices = [command.words[1] for command in group]
+    if len(arguments) == 1:
+        raise MxqvaeError(f"`mxqvae {name}` needs one of: {', '.join(choices)}")
+    if arguments[1] not in ("-h", "--help"):
+        raise MxqvaeError(_unknown(arguments[1], f"{name} ", choices))
+    print(_listing(group, f"usage: mxqvae {name} COMMAND [OPTIONS]", ""))
+
+
+def _match(arguments: Sequence[str]) -> Command | None:
+    for command in COMMANDS:
+        if tuple(arguments[: len(command.words)]) == command.words:
+            return command
+    return None
+
+
+def _load(command: Command) -> Callable[..., None]:
+    return getattr(importlib.import_module(f"mxqvae.cli.{command.module}"), command.function)
+
+
+def _listing(commands: Sequence[Command], usage: str, description: str) -> str:
+    width = max(len(" ".join(command.words)) for command in commands)
+    lines = [usage, ""] + ([description, ""] if description else [])
+    lines += [f"  {' '.join(command.words):<{width}}   {command.summary}" for command in commands]
+    return "\n".join(
+        [*lines, "", "`mxqvae COMMAND --help` describes one, `mxqvae --version` tells the version."]
+    )
+
+
+def _unknown(word: str, group: str, choices: Sequence[str]) -> str:
+    names = list(dict.fromkeys(choices))
+    close = difflib.get_close_matches(word, names, n=1)
+    remedy = f"did you mean `mxqvae {group}{close[0]}`?" if close else f"choose from {', '.join(names)}"
+    return f"unknown command `mxqvae {group}{word}`; {remedy}"
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"mxqvae: {' '.join(text.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,82 @@
+"""`mxqvae sample`: pairs out of a trained model."""
+
+import json as json_format
+import time
+from pathlib import Path
+
+from mxqvae.cli.arguments import at_least
+from mxqvae.errors import MxqvaeError
+
+
+def sample(
+    *,
+    out: Path,
+    num: int = 64,
+    seed: int = 0,
+    first: int = 0,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    weights: str | None = None,
+    json: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Sample image-caption pairs into a folder that `datasets` opens, with a contact sheet of the first ones.
+
+    A pair is a function of the weights, its seed, its number and the three filters; how many others are
+    sampled with it does not matter.
+
+    Args:
+        out: Folder to make.
+        num: Pairs to sample.
+        seed: Seed of every pair.
+        first: Number of the first pair.
+        temperature: Below 1 safer, above 1 more varied.
+        top_k: Draw each code from the k likeliest only.
+        top_p: Draw each code from the likeliest that together reach this probability.
+        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        json: Print the summary as JSON.
+        overwrite: Replace a folder that has content.
+    """
+    at_least(1, num=num, top_k=top_k)
+    at_least(0, seed=seed, first=first)
+    if not 0 < temperature < float("inf"):
+        raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
+    if not 0 < top_p <= 1:
+        raise MxqvaeError(f"--top-p must be above 0 and at most 1, got {top_p}")
+
+    from mxqvae.output_folder import check_output_folder
+    from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
+
+    check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
+
+    from mxqvae.config import to_tree
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
+    from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
+    from mxqvae.prior.sampling import SamplingConfig
+
+    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
+    sampling = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+    progress = NoProgress() if json else progress_on()
+    start = time.monotonic()
+    batches = generator.sample(num, seed=seed, first=first, sampling=sampling)
+    with progress.task("sample", total=num, unit="pairs") as advance:
+        write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
+    seconds = time.monotonic() - start
+
+    if json:
+        summary = {
+            "num": num,
+            "seed": seed,
+            "first": first,
+            **to_tree(sampling),
+            "weights": str(weights or SHIPPED_WEIGHTS),
+            "out": str(out),
+            "seconds": round(seconds, 3),
+            "pairs_per_second": round(num / seconds, 1),
+        }
+        print(json_format.dumps(summary))
+    else:
+        rate = format_rate(num / seconds, "pairs")
+        print(f"{num:,} pairs of seed {seed} in {format_duration(seconds)} ({rate}): {out}")
+        print(f"The first ones at a glance: {out / CONTACT_SHEET_NAME}")

@@ -1,0 +1,96 @@
+"""Strict configuration: frozen dataclasses that refuse what they do not know.
+
+This module knows no field of ours. A config dataclass sits beside the class that it configures and is declared
+with `@configuration`; `to_json` and `from_json` write and read it, `override` changes single fields by dotted
+name (`"optimiser.learning_rate=1e-3"`).
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from mxqvae.errors import MxqvaeError
+
+C = TypeVar("C")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def configuration(cls: type[C]) -> type[C]:
+    """Declare a frozen, keyword-only, strictly typed config dataclass; unknown keys are refused."""
+    decorate: Callable[[type[C]], Any] = pydantic_dataclass(
+        frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True)
+    )
+    return decorate(cls)
+
+
+def to_tree(config: Any) -> dict[str, Any]:
+    """The config as nested dicts of JSON types."""
+    return json.loads(to_json(config))
+
+
+def to_json(config: Any) -> str:
+    """The config as indented JSON."""
+    return TypeAdapter(type(config)).dump_json(config, indent=2).decode()
+
+
+def from_json(cls: type[C], text: str | bytes, source: str) -> C:
+    """Read a config of class `cls` from JSON.
+
+    Args:
+        text: JSON object.
+        source: What is being read, for the error message (a file's path, say).
+
+    Raises:
+        MxqvaeError: Names the first key that is unknown, of the wrong type or impossible.
+    """
+    try:
+        return TypeAdapter(cls).validate_json(text)
+    except ValidationError as error:
+        raise MxqvaeError(f"{source}: {_first_problem(error, cls)}") from None
+
+
+def override(config: C, assignments: Sequence[str]) -> C:
+    """A copy of `config` with fields replaced, e.g. `["num_steps=100", "optimiser.learning_rate=1e-3"]`.
+
+    Raises:
+        MxqvaeError: An assignment without `=`, an unknown field, or a value of the wrong type.
+    """
+    tree = to_tree(config)
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise MxqvaeError(f"--set {assignment!r}: write FIELD=VALUE, for example num_steps=100")
+        *parents, leaf = name.strip().split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.get(parent) if isinstance(branch, dict) else None
+        if not isinstance(branch, dict) or leaf not in branch:
+            raise MxqvaeError(f"--set {name}: no such field; choose from {', '.join(_field_names(to_tree(config)))}")
+        try:
+            branch[leaf] = json.loads(value)
+        except json.JSONDecodeError:
+            branch[leaf] = value
+    return from_json(type(config), json.dumps(tree), "--set")
+
+
+def _field_names(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, value in tree.items():
+        names += _field_names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return names
+
+
+def _first_problem(error: ValidationError, cls: type) -> str:
+    problem = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "unexpected_keyword_argument":
+        known = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+        return f"unknown key {key!r}; remove it" + (f" (top-level keys: {', '.join(known)})" if known else "")
+    if problem["type"] == "missing":
+        return f"key {key!r} is missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key!r}: {message} (got {problem['input']!r})"

@@ -1,0 +1,1 @@
+"""Generation: pairs drawn from the trained stages, and the folder and picture they are written to."""

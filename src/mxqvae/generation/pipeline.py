@@ -1,0 +1,146 @@
+"""Both stages together: a seed goes in, image-caption pairs come out.
+
+A model folder, and a hub repository, holds
+
+    tokenizer.json
+    autoencoder/config.json, autoencoder/model.safetensors
+    prior/config.json, prior/model.safetensors
+    README.md                the model card
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from torch import Tensor
+
+from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.pretrained import load_pretrained, save_pretrained
+from mxqvae.prior.sampling import SamplingConfig, check_sampling, sample_indices
+from mxqvae.prior.transformer import Prior, PriorConfig
+
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
+"""Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class SampledPairs(NamedTuple):
+    """B pairs, as people look at them."""
+
+    images: np.ndarray
+    """(B, H, W, 3) uint8."""
+    captions: list[str]
+    """B raw captions."""
+    indices: Tensor
+    """(B, T), the codes they were decoded from."""
+
+
+class PairGenerator:
+    """Tokenizer, autoencoder and prior of one model, in eval mode."""
+
+    def __init__(self, tokenizer: CaptionTokenizer, autoencoder: MXQVAE, prior: Prior) -> None:
+        """Put the parts together.
+
+        Raises:
+            MxqvaeError: They were not made for each other.
+        """
+        codes = (autoencoder.config.quantizer.num_codes, autoencoder.config.sequence_length)
+        if codes != (prior.config.num_codes, prior.config.sequence_length):
+            raise MxqvaeError("the prior was trained on codes of another autoencoder; train it on this one's")
+        if tokenizer.vocab_size != autoencoder.config.vocab_size:
+            raise MxqvaeError("the tokenizer's vocabulary is not the autoencoder's; use the one it was trained with")
+        self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
+
+    @classmethod
+    def from_pretrained(cls, weights: str | Path = SHIPPED_WEIGHTS) -> "PairGenerator":
+        """Load a folder of `save_pretrained`, or a hub repository such as `"user/name"`.
+
+        Raises:
+            MxqvaeError: No such folder or repository, or a file that is missing or damaged.
+        """
+        folder = find_weights(weights)
+        tokenizer = load_tokenizer(folder)
+        autoencoder = load_autoencoder(folder / "autoencoder")
+        remedy = "train it with `mxqvae train prior`"
+        return cls(tokenizer, autoencoder, load_pretrained(folder / "prior", PriorConfig, Prior, remedy))
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write all parts into `folder`, weights as float16."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(folder / TOKENIZER_FILE)
+        save_pretrained(folder / "autoencoder", self.autoencoder.config, self.autoencoder)
+        save_pretrained(folder / "prior", self.prior.config, self.prior)
+
+    def push_to_hub(self, repository: str, folder: Path, *, private: bool = False) -> str:
+        """Save to `folder` and upload it as `repository` (`"user/name"`); returns its address."""
+        self.save_pretrained(folder)
+        api = HfApi()
+        api.create_repo(repository, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=repository, folder_path=folder))
+
+    def sample(
+        self, num: int, *, seed: int = 0, first: int = 0, sampling: SamplingConfig = SamplingConfig()
+    ) -> Iterator[SampledPairs]:
+        """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time; each depends on its number alone.
+
+        Raises:
+            MxqvaeError: At once, a number out of range, see `sample_indices`.
+        """
+        check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
+        return (self.decode(i) for i in sample_indices(self.prior, sampling, num=num, seed=seed, first=first))
+
+    def encode(self, images: Tensor, captions: list[str]) -> Tensor:
+        """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.
+
+        Raises:
+            MxqvaeError: A caption with words outside the vocabulary.
+        """
+        return self.autoencoder.encode(PairBatch(to_floats(images), self.tokenizer.encode(captions)))
+
+    def decode(self, indices: Tensor) -> SampledPairs:
+        """The pairs of `indices` (B, T)."""
+        pairs = self.autoencoder.decode(indices)
+        images = (pairs.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return SampledPairs(images.cpu().numpy(), self.tokenizer.decode(pairs.token_ids), indices)
+
+
+def find_weights(weights: str | Path) -> Path:
+    """The folder of `weights`: itself, or a download of the hub repository of that name.
+
+    Raises:
+        MxqvaeError: There is neither.
+    """
+    if Path(weights).is_dir():
+        return Path(weights)
+    try:
+        return Path(snapshot_download(str(weights)))
+    except Exception as error:  # the hub's client raises errors of many libraries
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MxqvaeError(
+            f"weights {str(weights)!r} are neither a folder nor a hub repository within reach ({reason}); "
+            "give a folder that training wrote, or leave the option out to take the shipped weights"
+        ) from None
+
+
+def load_tokenizer(folder: Path) -> CaptionTokenizer:
+    """The tokenizer of a model folder."""
+    path = folder / TOKENIZER_FILE
+    if not path.is_file():
+        raise MxqvaeError(f"{path} is missing; `mxqvae train autoencoder` writes it")
+    return CaptionTokenizer.load(path)
+
+
+def load_autoencoder(folder: Path) -> MXQVAE:
+    """The autoencoder of a model folder's part `folder`."""
+    return load_pretrained(folder, MXQVAEConfig, MXQVAE, "train it with `mxqvae train autoencoder`")
+
+
+def to_floats(images: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255

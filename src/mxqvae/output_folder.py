@@ -1,0 +1,77 @@
+"""Output folders appear whole or not at all, and never over somebody's content unasked."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mxqvae.errors import MxqvaeError
+
+
+def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
+    """Refuse `out` when it cannot become an output folder; call it before a long job starts.
+
+    Raises:
+        MxqvaeError: `out` is a file, has content and `overwrite` is false, or holds the working or
+            the home folder.
+    """
+    if not os.path.lexists(out):
+        return
+    if not out.is_dir():
+        raise MxqvaeError(f"{out} is not a folder; choose another output folder")
+    if not any(out.iterdir()):
+        return
+    if not overwrite:
+        raise MxqvaeError(f"output folder {out} is not empty; choose another, or replace it with --overwrite")
+    for place, name in ((Path.cwd(), "the working folder"), (Path.home(), "your home folder")):
+        if place.is_relative_to(out.resolve()):
+            raise MxqvaeError(f"output folder {out} holds {name} and is not overwritten; choose another")
+
+
+@contextmanager
+def new_output_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside `out` that becomes `out` when the block ends without an error.
+
+    On any error, Ctrl-C included, the folder is removed and `out` stays as it was. With `overwrite` the old
+    content is put aside only when the new one is complete, and removed last.
+
+    Raises:
+        MxqvaeError: As `check_output_folder`.
+    """
+    check_output_folder(out, overwrite=overwrite)
+    target = out.resolve()
+    made_parents = [parent for parent in target.parents if not parent.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _sibling(target, "partial")
+    partial.mkdir()
+    try:
+        yield partial
+        check_output_folder(out, overwrite=overwrite)  # again: the block may have taken hours
+        _move_into_place(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):
+            for parent in made_parents:
+                parent.rmdir()
+        raise
+
+
+def _move_into_place(partial: Path, target: Path) -> None:
+    if not target.exists():
+        partial.rename(target)
+        return
+    old = _sibling(target, "old")
+    target.rename(old)
+    try:
+        partial.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sibling(target: Path, purpose: str) -> Path:
+    # Hidden, so that a listing or a data loader beside a running job does not take it for a result.
+    return target.with_name(f".{target.name}.{purpose}-{secrets.token_hex(4)}")

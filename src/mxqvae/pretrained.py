@@ -1,0 +1,59 @@
+"""A model on disk: `config.json` and `model.safetensors` in one folder. Never pickled."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mxqvae.config import from_json, to_json
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def save_pretrained(folder: Path, config: Any, model: nn.Module) -> None:
+    """Write the config and the weights, as float16, into `folder`; each file whole or not at all."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).detach().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    with new_output_file(folder / WEIGHTS_FILE) as path:
+        save_file(tensors, path)
+    with new_output_file(folder / CONFIG_FILE) as path:
+        path.write_text(to_json(config) + "\n")
+
+
+def load_pretrained(folder: Path, config_class: type[Any], build: Callable[[Any], M], remedy: str) -> M:
+    """Read a model that `save_pretrained` wrote: float32, in eval mode, on the CPU.
+
+    Args:
+        config_class: Class of the stored config.
+        build: Makes the model of such a config.
+        remedy: What to do about a bad file, for the error message.
+
+    Raises:
+        MxqvaeError: A file that is missing, damaged or does not fit the other.
+    """
+    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    for path in (config_path, weights_path):
+        if not path.is_file():
+            raise MxqvaeError(f"{path} is missing; {remedy}")
+    model = build(from_json(config_class, config_path.read_bytes(), str(config_path)))
+    try:
+        tensors = load_file(weights_path)
+    except (SafetensorError, OSError):
+        raise MxqvaeError(f"{weights_path} is damaged; {remedy}") from None
+    floats = {n: v.float() if v.dtype == torch.float16 else v for n, v in tensors.items()}
+    try:
+        model.load_state_dict(floats)
+    except RuntimeError:
+        raise MxqvaeError(f"{weights_path} does not fit {CONFIG_FILE} beside it; {remedy}") from None
+    return model.eval()

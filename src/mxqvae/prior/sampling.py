@@ -1,0 +1,114 @@
+"""Sampling the prior: filter logits -> draw one code -> draw all codes.
+
+B samples, T codes of a pair, K codes of the codebook.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mxqvae.config import configuration
+from mxqvae.errors import MxqvaeError
+from mxqvae.prior.transformer import Prior
+
+BLOCK_SIZE = 64
+"""Samples computed together, always: sample i is row i mod 64 of block i // 64, whatever else is asked for.
+
+Matrix products of other shapes round differently, and a rounding can change a code: a fixed shape cannot.
+"""
+
+
+@configuration
+class SamplingConfig:
+    """How logits become a draw: divided by the temperature, then cut to top_k, then to top_p."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Below 1: safer; above: more varied."""
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    """Only the k most likely codes; none: all."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Only the most likely codes that together reach this probability."""
+
+
+def sample_indices(
+    prior: Prior, sampling: SamplingConfig, *, num: int, seed: int = 0, first: int = 0
+) -> Iterator[Tensor]:
+    """Draw samples `first` to `first + num` of `seed`, a block at a time, in order.
+
+    Each sample is a function of (weights, sampling, seed, its number): not of `num` or `first`.
+
+    Args:
+        prior: In eval mode.
+        num: Samples, at least 1.
+        seed: In [0, 2^64).
+        first: Number of the first sample, at least 0.
+
+    Yields:
+        Indices (b, T), b <= 64.
+
+    Raises:
+        MxqvaeError: A count or seed out of range, or a top_k above the codebook.
+    """
+    check_sampling(prior, sampling, num=num, seed=seed, first=first)
+    last = first + num
+    for block in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
+        start = block * BLOCK_SIZE
+        indices = _sample_block(prior, sampling, seed, start)
+        yield indices[max(first - start, 0) : min(last - start, BLOCK_SIZE)]
+
+
+def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
+    """Refuse what cannot be sampled; see `sample_indices`."""
+    if num < 1:
+        raise MxqvaeError(f"num must be at least 1, got {num}")
+    if first < 0:
+        raise MxqvaeError(f"first must be at least 0, got {first}")
+    if not 0 <= seed < 2**64:
+        raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
+    if sampling.top_k is not None and sampling.top_k > prior.config.num_codes:
+        raise MxqvaeError(f"top_k must be at most {prior.config.num_codes}, the size of the codebook, got {sampling.top_k}")
+
+
+@torch.inference_mode()
+def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int) -> Tensor:
+    """The 64 samples from number `start`: indices (64, T)."""
+    length, device = prior.config.sequence_length, prior.head.weight.device
+    noise = torch.stack([_uniform(seed, start + row, length) for row in range(BLOCK_SIZE)]).to(device)
+    indices = torch.empty(BLOCK_SIZE, length, dtype=torch.int64, device=device)
+    past = prior.transformer.empty_cache(BLOCK_SIZE, length)
+    code = indices.new_full((BLOCK_SIZE,), prior.start_index)
+    for position in range(length):
+        x = (prior.embedding(code) + prior.positions[position])[:, None]
+        logits = prior.head(prior.transformer.step(x, past, position)[:, 0])
+        code = draw(filter_logits(logits, sampling), noise[:, position])
+        indices[:, position] = code
+    return indices
+
+
+def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:
+    """Logits (B, K) over the temperature, -inf outside top_k and top_p; the most likely code always stays."""
+    logits = logits / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        smallest = logits.topk(sampling.top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, float("-inf"))
+    if sampling.top_p < 1:
+        probabilities, order = logits.softmax(-1).sort(descending=True, stable=True)
+        past = probabilities.cumsum(-1) - probabilities >= sampling.top_p
+        logits = logits.masked_fill(torch.zeros_like(past).scatter(1, order, past), float("-inf"))
+    return logits
+
+
+def draw(logits: Tensor, noise: Tensor) -> Tensor:
+    """One code (B,) a row of `logits` (B, K): where the cumulative probability passes `noise` (B,), in [0, 1)."""
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    return torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)[:, 0]
+
+
+def _uniform(seed: int, sample: int, length: int) -> Tensor:
+    """`length` numbers in [0, 1), float64, that belong to this sample of this seed (counter-based, Philox)."""
+    raw = np.random.Philox(key=np.array([seed, sample], dtype=np.uint64)).random_raw(length)
+    return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-53)

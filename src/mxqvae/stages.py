@@ -1,0 +1,155 @@
+"""Trains stage 1, then stage 2, by a recipe, into one model folder that `PairGenerator.from_pretrained` opens.
+
+Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep checkpoint, log and pictures.
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.config import to_tree
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.pipeline import TOKENIZER_FILE, PairGenerator, load_autoencoder, load_tokenizer, to_floats
+from mxqvae.output_file import new_output_file
+from mxqvae.pretrained import save_pretrained
+from mxqvae.prior.transformer import Prior
+from mxqvae.progress import NoProgress, Progress
+from mxqvae.recipes import Recipe
+from mxqvae.training.loop import TrainingConfig, train
+
+PAIRS_AT_A_TIME = 250
+NUM_PICTURED = 8
+
+
+def train_autoencoder(
+    recipe: Recipe, data: Path, out: Path, *, seed: int | None = None, progress: Progress | None = None
+) -> float:
+    """Train stage 1 on the training split of `data`; resumes an interrupted run in `out`.
+
+    Returns:
+        Seconds of training, earlier sessions included.
+
+    Raises:
+        MxqvaeError: A data set or an `out` that does not fit.
+    """
+    _check_model_folder(out)
+    pairs = PairDataset.from_parquet(data, "train")
+    tokenizer = CaptionTokenizer.train(pairs.captions, recipe.caption_length)
+    token_ids = tokenizer.encode(pairs.captions)
+    training = _seeded(recipe.autoencoder_training, seed)
+    torch.manual_seed(training.seed)
+    config = recipe.autoencoder(tokenizer)
+    model = MXQVAE(config)
+    run = out / "runs" / "autoencoder"
+
+    def batch_of(rows: Tensor) -> PairBatch:
+        return PairBatch(to_floats(pairs.images[rows]), token_ids[rows])
+
+    def picture(step: int) -> None:
+        shown = pairs.images[:NUM_PICTURED]
+        decoded = model.decode(model.encode(PairBatch(to_floats(shown), token_ids[:NUM_PICTURED])))
+        images = (decoded.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        captions = [*pairs.captions[:NUM_PICTURED], *tokenizer.decode(decoded.token_ids)]
+        sheet = contact_sheet(torch.cat([shown, images]).numpy(), captions, columns=NUM_PICTURED)
+        with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
+            sheet.save(path, format="PNG")
+
+    seconds = train(
+        model,
+        batch_of,
+        len(pairs),
+        training,
+        run,
+        identity=_identity(config, training, pairs),
+        description="train autoencoder",
+        progress=progress,
+        on_checkpoint=picture,
+    )
+    tokenizer.save(out / TOKENIZER_FILE)
+    save_pretrained(out / "autoencoder", config, model)
+    return seconds
+
+
+def train_prior(
+    recipe: Recipe, data: Path, out: Path, *, seed: int | None = None, progress: Progress | None = None
+) -> float:
+    """Train stage 2 on the codes that the autoencoder in `out` gives the training split of `data`; resumes.
+
+    Returns:
+        Seconds of training, earlier sessions included, code extraction not.
+
+    Raises:
+        MxqvaeError: No autoencoder in `out`, or a data set that does not fit it.
+    """
+    autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
+    pairs = PairDataset.from_parquet(data, "train")
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    training = _seeded(recipe.prior_training, seed)
+    torch.manual_seed(training.seed)
+    config = recipe.prior(autoencoder.config)
+    model = Prior(config)
+    run = out / "runs" / "prior"
+    generator = PairGenerator(tokenizer, autoencoder, model)
+
+    def picture(step: int) -> None:
+        sampled = next(generator.sample(2 * NUM_PICTURED, sampling=recipe.sampling))
+        sheet = contact_sheet(sampled.images, sampled.captions, columns=NUM_PICTURED)
+        with new_output_file(run / f"samples-{step:07d}.png") as path:
+            sheet.save(path, format="PNG")
+
+    seconds = train(
+        model,
+        lambda rows: indices[rows],
+        len(pairs),
+        training,
+        run,
+        identity=_identity(config, training, indices.tolist()),
+        description="train prior",
+        progress=progress,
+        on_checkpoint=picture,
+    )
+    save_pretrained(out / "prior", config, model)
+    return seconds
+
+
+@torch.inference_mode()
+def encode_pairs(
+    autoencoder: MXQVAE, tokenizer: CaptionTokenizer, pairs: PairDataset, *, progress: Progress | None = None
+) -> Tensor:
+    """Code indices (N, T) of a whole split, nothing masked, in eval mode."""
+    token_ids = tokenizer.encode(pairs.captions)
+    parts = []
+    with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
+        for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
+            parts.append(autoencoder.encode(PairBatch(to_floats(pairs.images[rows]), token_ids[rows])))
+            advance(len(rows))
+    return torch.cat(parts).clone()
+
+
+def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
+    return training if seed is None else dataclasses.replace(training, seed=seed)
+
+
+def _identity(config: Any, training: TrainingConfig, data: Any) -> str:
+    """What a checkpoint belongs to: the settings and the data it was trained on."""
+    content = json.dumps(data.captions if isinstance(data, PairDataset) else data)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return json.dumps({"model": to_tree(config), "training": to_tree(training), "data": digest})
+
+
+def _check_model_folder(out: Path) -> None:
+    """Refuse a folder that holds something else than a model in the making."""
+    if out.exists() and not out.is_dir():
+        raise MxqvaeError(f"{out} is not a folder; choose another output folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "runs").is_dir():
+        raise MxqvaeError(f"{out} has content and no run to resume; choose another output folder")

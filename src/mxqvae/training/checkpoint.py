@@ -1,0 +1,58 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped, in one safetensors file.
+
+Randomness is a function of (seed, step), see `training.loop`, so no random state is stored.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mxqvae.errors import MxqvaeError
+
+
+def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: int, identity: str) -> None:
+    """Write model, optimizer and `step` to `path`, atomically.
+
+    Args:
+        identity: What the run is (its configs as JSON); `load_checkpoint` refuses another.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    partial = path.with_name(path.name + ".partial")
+    contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
+    save_file(contiguous, partial, metadata={"step": str(step), "identity": identity})
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity: str) -> int:
+    """Restore model and optimizer from `path`; returns the number of steps done.
+
+    Raises:
+        MxqvaeError: A damaged file, or a checkpoint of another run.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError) as error:
+        raise MxqvaeError(f"checkpoint {path} is damaged ({error}); delete it to train from the start") from None
+    if metadata.get("identity") != identity:
+        raise MxqvaeError(f"checkpoint {path} belongs to a run with other settings; train into another folder")
+    model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
+    _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
+    return int(metadata["step"])
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in tensors.items():
+        _, index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

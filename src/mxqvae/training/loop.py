@@ -1,0 +1,215 @@
+"""One loop for anything with `.loss(batch)`: both stages, and whatever else is a model here.
+
+Batch order, masking and dropout are functions of (seed, step): a resumed run does what it would have done.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mxqvae.config import configuration
+from mxqvae.progress import NoProgress, Progress
+from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
+
+
+@configuration
+class TrainingConfig:
+    """How long and how fast a model learns."""
+
+    num_steps: Annotated[int, Field(ge=1)]
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Pairs a step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Highest learning rate of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """AdamW's decoupled weight decay (official code)."""
+    second_moment_decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """AdamW's beta 2."""
+    num_warmup_steps: Annotated[int, Field(ge=0)] = 500
+    """Steps of linear warm-up, before a cosine decay to zero."""
+    largest_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients of a greater norm are scaled down to it."""
+    bf16: bool = True
+    """Whether matrix products run in bfloat16."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the weights, the batch order and the masking."""
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model."""
+
+    def loss(self, batch: Any) -> NamedTuple:
+        """Named tensors, `total` among them."""
+        ...
+
+    def summarise(self, sums: Any, num_steps: int) -> dict[str, float]:
+        """Figures for the log from the losses summed over `num_steps` steps."""
+        ...
+
+
+LOG_EVERY = 50
+"""Steps between two lines of the log."""
+SECONDS_BETWEEN_CHECKPOINTS = 120.0
+
+
+def train(
+    model: nn.Module,
+    batch_of: Callable[[Tensor], Any],
+    num_pairs: int,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    identity: str,
+    description: str,
+    progress: Progress | None = None,
+    on_checkpoint: Callable[[int], None] | None = None,
+) -> float:
+    """Train `model` in place; resumes from `folder`'s checkpoint if there is one.
+
+    Args:
+        model: A `Trainable` module.
+        batch_of: Makes the batch of the given row numbers (B,) of the data.
+        num_pairs: Rows of the data.
+        folder: Takes `checkpoint.safetensors` and `log.jsonl`.
+        identity: What the run is, see `save_checkpoint`.
+        description: Name of the job in the progress bar.
+        on_checkpoint: Called with the step after each checkpoint, to draw reconstructions, say.
+
+    Returns:
+        Seconds spent in training, earlier sessions of a resumed run included.
+
+    Raises:
+        MxqvaeError: The folder's checkpoint is damaged or of another run.
+        KeyboardInterrupt: After a checkpoint was written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.learning_rate,
+        betas=(0.9, config.second_moment_decay),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    checkpoint = folder / "checkpoint.safetensors"
+    step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
+    log = _Log(folder / "log.jsonl", step)
+    progress = progress or NoProgress()
+    model.train()
+
+    def save() -> None:
+        save_checkpoint(checkpoint, model, optimizer, step, identity)
+
+    last_save = time.monotonic()
+    with progress.task(
+        description, total=config.num_steps * config.batch_size, unit="pairs", done=step * config.batch_size
+    ) as advance:
+        try:
+            while step < config.num_steps:
+                torch.manual_seed(config.seed * 1_000_003 + step)
+                rows = batch_rows(step, num_pairs, config.batch_size, config.seed)
+                losses = training_step(model, batch_of(rows), optimizer, learning_rate(step, config), config)
+                step += 1
+                log.add(losses)
+                advance(config.batch_size, f"loss {log.latest:.4f}")
+                if step % LOG_EVERY == 0 or step == config.num_steps or step == 1:
+                    log.write(step, model, config.batch_size)
+                if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or step == config.num_steps:
+                    save()
+                    last_save = time.monotonic()
+                    if on_checkpoint is not None:
+                        model.eval()
+                        on_checkpoint(step)
+                        model.train()
+        except KeyboardInterrupt:
+            save()
+            progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
+            raise
+    model.eval()
+    return log.seconds
+
+
+def training_step(
+    model: Any, batch: Any, optimizer: torch.optim.Optimizer, rate: float, config: TrainingConfig
+) -> NamedTuple:
+    """One optimiser step at learning rate `rate`; returns the batch's losses."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    device = next(model.parameters()).device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=config.bf16):
+        losses = model.loss(batch)
+    optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), config.largest_gradient_norm)
+    optimizer.step()
+    return losses
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then cosine decay to zero at the last step."""
+    if step < config.num_warmup_steps:
+        return config.learning_rate * (step + 1) / config.num_warmup_steps
+    past = (step - config.num_warmup_steps) / max(1, config.num_steps - config.num_warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * past))
+
+
+def batch_rows(step: int, num_pairs: int, batch_size: int, seed: int) -> Tensor:
+    """Row numbers (B,) of step `step`: each epoch is a fresh permutation, batches run across its end."""
+    first = step * batch_size
+    rows = []
+    while len(rows) < batch_size:
+        epoch, offset = divmod(first + len(rows), num_pairs)
+        rows += _permutation(num_pairs, seed, epoch)[offset : offset + batch_size - len(rows)].tolist()
+    return torch.tensor(rows)
+
+
+_permutations: dict[tuple[int, int, int], Tensor] = {}
+
+
+def _permutation(num_pairs: int, seed: int, epoch: int) -> Tensor:
+    key = (num_pairs, seed, epoch)
+    if key not in _permutations:
+        if len(_permutations) > 2:
+            _permutations.clear()
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        _permutations[key] = torch.randperm(num_pairs, generator=generator)
+    return _permutations[key]
+
+
+class _Log:
+    """Sums losses between lines of a JSONL file; a resumed run drops the lines past its checkpoint."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        kept = [line for line in lines if line["step"] <= step]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self.seconds = float(kept[-1]["seconds"]) if kept else 0.0
+        self.sums: list[Tensor] | None = None
+        self.kind: Any = None
+        self.num_steps, self.latest = 0, math.nan
+        self.since = time.monotonic()
+
+    def add(self, losses: Any) -> None:
+        values = [value.detach() for value in losses]
+        self.sums = values if self.sums is None else [a + b for a, b in zip(self.sums, values, strict=True)]
+        self.kind, self.num_steps = type(losses), self.num_steps + 1
+
+    def write(self, step: int, model: Any, batch_size: int) -> None:
+        assert self.sums is not None
+        elapsed = time.monotonic() - self.since
+        self.seconds += elapsed
+        figures = model.summarise(self.kind(*self.sums), self.num_steps)
+        self.latest = figures["total"]
+        rate = self.num_steps * batch_size / elapsed
+        line = {"step": step, "seconds": round(self.seconds, 1), "pairs_per_second": round(rate, 1)} | figures
+        with self.path.open("a") as file:
+            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+        self.sums, self.num_steps, self.since = None, 0, time.monotonic()

@@ -1,0 +1,175 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mxqvae.data.caption_grammar import compose_caption
+from mxqvae.data.caption_mnist import draw_pairs
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+
+
+def caption_mnist(num: int, seed: int = 0) -> list[str]:
+    pairs = draw_pairs(np.arange(10), "train", seed, first=0, num=num)
+    return [compose_caption(pair.clauses) for pair in pairs]
+
+
+TOKENIZER = CaptionTokenizer.train(caption_mnist(1000))
+COLOURS = CaptionTokenizer.train(["Red, green and blue."])
+"""Words and marks: , . and blue green red; ids from 4."""
+
+
+class TestCaptionMnist:
+    @given(st.integers(0, 2**64))
+    def test_decoding_an_encoded_caption_restores_it(self, seed: int):
+        captions = caption_mnist(10, seed)
+        assert TOKENIZER.decode(TOKENIZER.encode(captions)) == captions
+
+    def test_the_small_data_set(self, caption_mnist_small: Path):
+        captions = PairDataset.from_parquet(caption_mnist_small, "test").captions
+        assert TOKENIZER.decode(TOKENIZER.encode(captions)) == captions
+
+    def test_size(self):
+        # 27 words and marks; the longest caption has 4 clauses of 8 words, 3 commas, "and" and a full stop.
+        assert TOKENIZER.vocab_size == 4 + 27
+        assert TOKENIZER.max_length == 4 * 8 + 3 + 1 + 1 + 1
+
+
+class TestEncoding:
+    def test_token_ids(self):
+        token_ids = COLOURS.encode(["Red, green and blue.", "blue"])
+        assert token_ids.dtype == torch.int64
+        assert token_ids.tolist() == [[9, 4, 8, 6, 7, 5, 3], [7, 3, 0, 0, 0, 0, 0]]
+        assert (COLOURS.pad_id, COLOURS.unknown_id, COLOURS.mask_id, COLOURS.end_id) == (0, 1, 2, 3)
+
+    def test_no_captions(self):
+        assert COLOURS.encode([]).shape == (0, 7)
+
+    def test_an_empty_caption(self):
+        assert COLOURS.encode([""]).tolist() == [[3, 0, 0, 0, 0, 0, 0]]
+
+    def test_case_and_spaces_do_not_matter(self):
+        assert COLOURS.encode([" RED ,green  and Blue."]).equal(COLOURS.encode(["Red, green and blue."]))
+
+    @given(st.text(alphabet=" abcdegrlun,.!5ÀİßΣ[]", max_size=30))
+    def test_any_text_is_encoded_or_refused(self, caption: str):
+        try:
+            token_ids = COLOURS.encode([caption])
+        except MxqvaeError:
+            return
+        assert token_ids.shape == (1, 7)
+        assert COLOURS.unknown_id not in token_ids
+
+    def test_unknown_words_are_named(self):
+        with pytest.raises(MxqvaeError, match=r"^unknown in captions: 'Pink', 'ten', '!'; use the words"):
+            COLOURS.encode(["red", "Pink and ten", "ten!"])
+
+    def test_of_many_unknown_words_some_are_named(self):
+        with pytest.raises(MxqvaeError, match=r"'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h' and 18 more;"):
+            COLOURS.encode(list("abcdefghijklmnopqrstuvwxyz"))
+
+    @pytest.mark.parametrize("special", SPECIAL_TOKENS)
+    def test_a_caption_can_not_spell_a_special_token(self, special: str):
+        with pytest.raises(MxqvaeError, match=r"unknown in captions: '\['"):
+            COLOURS.encode([special])
+
+    def test_a_caption_that_is_too_long_is_named(self):
+        assert COLOURS.encode(["red red red red red red"]).shape == (1, 7)
+        with pytest.raises(
+            MxqvaeError, match=r"caption of 7 words and marks, 6 fit: 'red red red red red red, '"
+        ):
+            COLOURS.encode(["red", "red red red red red red, "])
+
+
+class TestDecoding:
+    @pytest.mark.parametrize(
+        ("token_ids", "caption"),
+        [
+            ([9, 4, 8, 6, 7, 5, 3], "Red, green and blue."),
+            ([9, 3, 8, 8, 8, 8, 8], "Red"),  # nothing after the first [END]
+            ([9, 8, 7, 6, 5, 4, 4], "Red green blue and.,,"),  # no [END] at all
+            ([0, 9, 1, 2, 8, 0, 0], "Red green"),  # special tokens are dropped
+            ([3, 0, 0, 0, 0, 0, 0], ""),
+            ([4, 9, 3, 0, 0, 0, 0], ", red"),
+        ],
+    )
+    def test_captions(self, token_ids: list[int], caption: str):
+        assert COLOURS.decode(torch.tensor([token_ids])) == [caption]
+
+    def test_lengths_other_than_its_own(self):
+        assert COLOURS.decode(torch.tensor([[9, 3]])) == ["Red"]
+        assert COLOURS.decode(torch.zeros(0, 7, dtype=torch.int64)) == []
+
+
+class TestTraining:
+    def test_order_of_captions_does_not_matter(self):
+        one = CaptionTokenizer.train(["red green", "blue"])
+        other = CaptionTokenizer.train(["blue", "green, red".replace(",", "")])
+        assert one.encode(["red green"]).equal(other.encode(["red green"]))
+
+    def test_a_given_length(self):
+        tokenizer = CaptionTokenizer.train(["red, red"], max_length=9)
+        assert tokenizer.max_length == 9
+        assert tokenizer.encode(["red"]).tolist() == [[5, 3, 0, 0, 0, 0, 0, 0, 0]]
+
+    def test_a_given_length_that_is_too_short(self):
+        assert CaptionTokenizer.train(["red, red"], max_length=4).max_length == 4
+        with pytest.raises(MxqvaeError, match="caption of 3 words and marks, 2 fit: 'red, red'"):
+            CaptionTokenizer.train(["red", "red, red"], max_length=3)
+
+    @pytest.mark.parametrize("captions", [[], [""], ["  "]])
+    def test_nothing_to_learn_from(self, captions: list[str]):
+        with pytest.raises(MxqvaeError, match="no captions"):
+            CaptionTokenizer.train(captions)
+
+
+class TestFile:
+    def test_a_saved_tokenizer_is_the_same(self, tmp_path: Path):
+        TOKENIZER.save(tmp_path / "tokenizer.json")
+        loaded = CaptionTokenizer.load(tmp_path / "tokenizer.json")
+        assert (loaded.vocab_size, loaded.max_length) == (TOKENIZER.vocab_size, TOKENIZER.max_length)
+        captions = caption_mnist(50, seed=9)
+        assert loaded.encode(captions).equal(TOKENIZER.encode(captions))
+        assert loaded.decode(TOKENIZER.encode(captions)) == captions
+        with pytest.raises(MxqvaeError, match="unknown in captions: 'pink'"):
+            loaded.encode(["pink"])
+
+    def test_one_json_file_always_the_same(self, tmp_path: Path):
+        for name in ("one.json", "two.json"):
+            CaptionTokenizer.train(caption_mnist(1000)).save(tmp_path / name)
+        assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["one.json", "two.json"]
+        assert json.loads((tmp_path / "one.json").read_bytes())["padding"]["strategy"] == {"Fixed": 38}
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda text: b"",
+            lambda text: text[:-20],
+            lambda text: b"{}",
+            lambda text: b"[1, 2]",
+            lambda text: b"\xff\xfe",
+            lambda text: text.replace(b"[MASK]", b"[HIDE]"),
+            lambda text: text.replace(b'"red": 9', b'"red": 10'),
+            lambda text: json.dumps(json.loads(text) | {"padding": None}).encode(),
+        ],
+        ids=["empty", "cut", "no keys", "a list", "no text", "other tokens", "a gap", "no length"],
+    )
+    def test_a_damaged_file_is_named(self, damage, tmp_path: Path):
+        path = tmp_path / "tokenizer.json"
+        COLOURS.save(path)
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(
+            MxqvaeError, match=r"tokenizer\.json: .*; give a file that training wrote"
+        ) as refusal:
+            CaptionTokenizer.load(path)
+        assert "\n" not in str(refusal.value)
+
+    def test_a_missing_file_is_named(self, tmp_path: Path):
+        with pytest.raises(MxqvaeError, match=r"nothing\.json: No such file"):
+            CaptionTokenizer.load(tmp_path / "nothing.json")

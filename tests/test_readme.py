@@ -1,0 +1,81 @@
+"""The README keeps its word: commands parse, Python runs, lists and tables are those of the repository."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from mxqvae.cli.arguments import parse
+from mxqvae.cli.main import COMMANDS, _load, _match
+from mxqvae.report import fill_blocks, render_blocks
+from mxqvae.results import read_results
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def code_blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def shell_commands(text: str) -> list[list[str]]:
+    lines = [line for block in code_blocks("sh", text) for line in block.splitlines()]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+OUR_COMMANDS = [words[1:] for words in shell_commands(README) if Path(words[0]).name == "mxqvae"]
+IN_PROSE = sorted(set(re.findall(r"`mxqvae ([a-z0-9 -]+)`", README + CONTRIBUTING)))
+MAKE_TARGETS = sorted({words[1] for words in shell_commands(README + CONTRIBUTING) if words[0] == "make"})
+
+
+@pytest.mark.parametrize("arguments", OUR_COMMANDS, ids=" ".join)
+def test_commands_parse(arguments: list[str]):
+    command = _match(arguments)
+    assert command is not None
+    assert parse(_load(command), command.words, arguments[len(command.words) :]) is not None
+
+
+@pytest.mark.parametrize("command", IN_PROSE)
+def test_commands_in_prose_exist(command: str):
+    assert _match(command.split()) is not None
+
+
+def test_every_command_but_the_judges_training_is_shown():
+    shown = {
+        command.words for words in [*OUR_COMMANDS, *map(str.split, IN_PROSE)] if (command := _match(words))
+    }
+    assert {command.words for command in COMMANDS} - shown == {("train", "judge")}
+
+
+@pytest.mark.parametrize("target", MAKE_TARGETS)
+def test_make_targets_exist(target: str):
+    assert re.search(f"^{target}:", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:)([^)]+)\)", README))))
+def test_links_lead_somewhere(link: str):
+    assert (REPOSITORY / link).exists()
+
+
+def test_the_layout_lists_what_is_there():
+    listed = re.findall(r"^\| `([\w./]+)` \|", README, re.MULTILINE)
+    package = REPOSITORY / "src" / "mxqvae"
+    there = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    there |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == there
+
+
+def test_the_tables_are_made_from_the_results():
+    blocks = render_blocks(read_results(REPOSITORY / "results"))
+    assert fill_blocks(README, blocks, "README.md") == README, "run `mxqvae report`"
+
+
+@pytest.mark.parametrize("example", code_blocks("python", README))
+def test_the_python_examples_run(example: str, capsys: pytest.CaptureFixture[str]):
+    exec(compile(example, "README.md", "exec"), {})
+    shape, caption = capsys.readouterr().out.splitlines()
+    assert shape == "torch.Size([16, 64, 64, 3])"
+    assert caption.endswith(".")

@@ -1,0 +1,110 @@
+import dataclasses
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from mxqvae import results
+from mxqvae.errors import MxqvaeError
+from mxqvae.results import Result, read_result, read_results, write_result
+
+
+def test_a_result_is_read_as_it_was_written(table2_result: Result, tmp_path: Path):
+    path = write_result(table2_result, tmp_path / "results")
+    assert path == tmp_path / "results" / "table2-mxqvae.json"
+    assert read_result(path) == table2_result
+    assert read_results(path.parent) == [table2_result]
+
+
+def test_a_result_replaces_an_older_one(table2_result: Result, tmp_path: Path):
+    write_result(table2_result, tmp_path)
+    newer = dataclasses.replace(table2_result, seed=8)
+    assert read_result(write_result(newer, tmp_path)).seed == 8
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("seed", "7", "'seed': Input should be a valid integer"),
+        ("seed", None, "key 'seed' is missing"),
+        ("colour", "red", "unknown key 'colour'"),
+        ("table", "table9", "'table'"),
+        ("date", "yesterday", "'date'"),
+        ("name", "table2-other", "rename the file to table2-other.json"),
+        ("cost.prior", -1.0, "prior must take a time from 0 seconds up, got -1.0"),
+        ("figures.judge_accuracy", 99.5, "judge_accuracy must be a share from 0 to 1, got 99.5"),
+        ("figures.judge_accuracy", float("nan"), "judge_accuracy must be a share from 0 to 1, got nan"),
+        ("figures.samples.consistent.rate", 1.2, "samples.consistent.rate must be a share from 0 to 1"),
+        ("figures.samples.num_pairs", 0.5, "'figures.samples.num_pairs': Input should be a valid integer"),
+        ("figures.floor.kinds", None, "key 'figures.floor.kinds' is missing"),
+        ("figures.floor.colour", 1, "unknown key 'figures.floor.colour'"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line(
+    table2_result: Result, tmp_path: Path, key: str, value: object, complaint: str
+):
+    path = write_result(table2_result, tmp_path)
+    tree = json.loads(path.read_text())
+    *parents, leaf = key.split(".")
+    branch = tree
+    for parent in parents:
+        branch = branch[parent]
+    if value is None:
+        del branch[leaf]
+    else:
+        branch[leaf] = value
+    path.write_text(json.dumps(tree))
+    with pytest.raises(MxqvaeError, match=re.escape(complaint)) as error:
+        read_result(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"name": "x"} trailing'])
+def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes):
+    path = tmp_path / "table2-mxqvae.json"
+    path.write_bytes(content)
+    with pytest.raises(MxqvaeError, match=re.escape(str(path))):
+        read_result(path)
+
+
+def test_a_missing_file_or_folder_is_named(tmp_path: Path):
+    with pytest.raises(MxqvaeError, match=r"nowhere\.json"):
+        read_result(tmp_path / "nowhere.json")
+    with pytest.raises(MxqvaeError, match="nowhere: no such folder"):
+        read_results(tmp_path / "nowhere")
+
+
+def test_two_files_of_one_row_are_refused(table2_result: Result, tmp_path: Path):
+    write_result(table2_result, tmp_path)
+    write_result(dataclasses.replace(table2_result, name="table2-again"), tmp_path)
+    with pytest.raises(MxqvaeError, match=r"table2-again\.json and table2-mxqvae\.json both hold"):
+        read_results(tmp_path)
+
+
+def test_the_commit_tells_whether_the_source_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    source = tmp_path / "source.py"
+    source.write_text("first")
+    monkeypatch.setattr(results, "__file__", str(source))
+    git("init")
+    assert results.current_commit() == "unknown"  # in somebody's clone, but not of it
+    git("add", ".")
+    git("commit", "-m", "first")
+    assert re.fullmatch("[0-9a-f]{40}", results.current_commit())
+    source.write_text("second")
+    assert re.fullmatch("[0-9a-f]{40} with changes", results.current_commit())
+
+
+def test_hardware_and_versions_are_named():
+    assert re.fullmatch(r"[1-9]\d* cores? of \S.*", results.describe_hardware(torch.device("cpu")))
+    versions = results.list_versions()
+    assert versions["torch"] == torch.__version__
+    assert versions.keys() == {"python", *results.RECORDED_PACKAGES}
