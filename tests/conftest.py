@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mxqvae.data import mnist
 from mxqvae.data.caption_grammar import CENTRE, KINDS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
 from mxqvae.evaluation.consistency import ConsistencyScore, ReadPair, score_pairs
 from mxqvae.results import Cost, Result, Table2Figures
+
+# No deadline: a busy machine is not a wrong result.
+settings.register_profile("mxqvae", deadline=None)
+settings.load_profile("mxqvae")
 
 SAMPLE_FOLDER = Path(__file__).parent / "assets" / "mnist"
 """The first 600 training and 200 test digits, as the four gzipped IDX files."""

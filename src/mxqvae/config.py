@@ -1,8 +1,8 @@
 """Strict configuration: frozen dataclasses that refuse what they do not know.
 
-This module knows no field of ours. A config dataclass sits beside the class that it configures and is declared
-with `@configuration`; `to_json` and `from_json` write and read it, `override` changes single fields by dotted
-name (`"optimiser.learning_rate=1e-3"`).
+This module knows no field of ours. A config dataclass sits beside the class that it configures and is
+declared with `@configuration`; `to_json` and `from_json` write and read it, `override` changes single fields
+by dotted name (`"optimiser.learning_rate=1e-3"`).
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ C = TypeVar("C")
 def configuration(cls: type[C]) -> type[C]:
     """Declare a frozen, keyword-only, strictly typed config dataclass; unknown keys are refused."""
     decorate: Callable[[type[C]], Any] = pydantic_dataclass(
-        frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True)
+        frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     )
     return decorate(cls)
 
@@ -69,7 +69,8 @@ def override(config: C, assignments: Sequence[str]) -> C:
         for parent in parents:
             branch = branch.get(parent) if isinstance(branch, dict) else None
         if not isinstance(branch, dict) or leaf not in branch:
-            raise MxqvaeError(f"--set {name}: no such field; choose from {', '.join(_field_names(to_tree(config)))}")
+            fields = ", ".join(_field_names(to_tree(config)))
+            raise MxqvaeError(f"--set {name}: no such field; choose from {fields}")
         try:
             branch[leaf] = json.loads(value)
         except json.JSONDecodeError:
@@ -86,11 +87,16 @@ def _field_names(tree: dict[str, Any], prefix: str = "") -> list[str]:
 
 def _first_problem(error: ValidationError, cls: type) -> str:
     problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "the file"
-    if problem["type"] == "unexpected_keyword_argument":
-        known = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
-        return f"unknown key {key!r}; remove it" + (f" (top-level keys: {', '.join(known)})" if known else "")
-    if problem["type"] == "missing":
+    kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
+    key = ".".join(str(part) for part in problem["loc"])
+    if kind == "json_invalid":
+        return f"{message}; mend it"
+    if kind == "unexpected_keyword_argument":
+        is_nested = len(problem["loc"]) > 1 or not dataclasses.is_dataclass(cls)
+        known = "" if is_nested else f", or choose from {', '.join(f.name for f in dataclasses.fields(cls))}"
+        return f"unknown key {key!r}; remove it{known}"
+    if kind == "missing":
         return f"key {key!r} is missing; add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{key!r}: {message} (got {problem['input']!r})"
+    # What a cross-check of several fields was given is too long to repeat.
+    got = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
+    return (f"{key!r}: " if key else "") + message + got

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.autoencoder.quantizer import QuantizerConfig
-from mxqvae.autoencoder.text import QueryingTextConfig
+from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -22,6 +22,8 @@ class Recipe:
 
     description: str
     """One line: what it is for, and what it costs."""
+    num_processes: int
+    """Processes that share each batch; part of the recipe, since it decides the random draws."""
     caption_length: int | None
     """Words that captions are padded to; none: what the longest one needs."""
     autoencoder: Callable[[CaptionTokenizer], MXQVAEConfig]
@@ -37,7 +39,7 @@ class Recipe:
 
 
 def paper_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
-    """The official code's 64-pixel model, with the data set's own vocabulary in place of 30,522 WordPieces."""
+    """The official code's 64-pixel model, with the data set's vocabulary in place of 30,522 WordPieces."""
     return MXQVAEConfig(vocab_size=tokenizer.vocab_size, caption_length=tokenizer.max_length)
 
 
@@ -47,16 +49,17 @@ def paper_prior(autoencoder: MXQVAEConfig) -> PriorConfig:
 
 
 def cpu_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
-    """A tenth of the paper's size, for two cores: see docs/design.md for what each part was chosen against."""
+    """A tenth of the paper's size, for two cores; docs/design.md says what each part was chosen against."""
     return MXQVAEConfig(
         vocab_size=tokenizer.vocab_size,
         caption_length=tokenizer.max_length,
         latent_size=128,
         image=ImageConfig(strides=(4, 2), widths=(48, 128), num_residual_blocks=2),
-        text=QueryingTextConfig(),
+        text=AttentiveTextConfig(num_latents=8),
         joint=TransformerConfig(num_layers=2, width=128, num_heads=4),
         joint_positions=True,
         quantizer=QuantizerConfig(code_size=64, average_decay=0.99, reset_below=1.0),
+        identity_mixing=True,
         masking=MaskingConfig(random_word_share=0.5),
     )
 
@@ -66,22 +69,30 @@ def cpu_prior(autoencoder: MXQVAEConfig) -> PriorConfig:
     return PriorConfig(
         num_codes=autoencoder.quantizer.num_codes,
         sequence_length=autoencoder.sequence_length,
-        transformer=TransformerConfig(num_layers=6, width=192, num_heads=6),
+        transformer=TransformerConfig(num_layers=6, width=192, num_heads=3),
     )
 
 
 RECIPES = {
     "caption-mnist-cpu": Recipe(
         description="Caption MNIST at 64 pixels with the cpu preset: both stages on two cores",
-        caption_length=None,
+        num_processes=2,
+        caption_length=40,
         autoencoder=cpu_autoencoder,
-        autoencoder_training=TrainingConfig(num_steps=12_000, learning_rate=2e-3),
+        autoencoder_training=TrainingConfig(num_steps=11_000, batch_size=128, learning_rate=2e-3),
         prior=cpu_prior,
-        prior_training=TrainingConfig(num_steps=5_000, learning_rate=1e-3),
+        prior_training=TrainingConfig(
+            num_steps=4_000,
+            batch_size=128,
+            learning_rate=1.5e-3,
+            second_moment_decay=0.99,
+            num_warmup_steps=300,
+        ),
         sampling=SamplingConfig(),
     ),
     "caption-mnist-paper": Recipe(
         description="Caption MNIST at 64 pixels with the paper's sizes: for a GPU",
+        num_processes=1,
         caption_length=64,
         autoencoder=paper_autoencoder,
         autoencoder_training=TrainingConfig(num_steps=30_000, batch_size=256, learning_rate=5e-4),

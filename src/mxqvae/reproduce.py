@@ -1,9 +1,10 @@
-"""Reruns rows of Table 2 from the raw digits: data -> judge -> stage 1 -> stage 2 -> samples -> score -> results/.
+"""Reruns rows of Table 2 from the raw digits: data, judge, both stages, samples, score, result file.
 
-Each step leaves a file or folder in the work folder and is passed over when that is there; training resumes from
-its checkpoint. The time that each step took is kept beside them, so that a result names its whole cost.
+Each step leaves a file or folder in the work folder and is passed over when that is there; training resumes
+from its checkpoint. The time that each step took is kept beside them, so that a result names its whole cost.
 """
 
+import dataclasses
 import datetime
 import json
 import time
@@ -121,7 +122,7 @@ class Table2Run:
 
     def _build_data(self) -> float:
         started = time.monotonic()
-        config = CaptionMnistConfig(num_train=self.data.num_train, num_test=self.data.num_test, seed=self.seed)
+        config = dataclasses.replace(self.data, seed=self.seed)
         build_caption_mnist(config, load_mnist(self.mnist), self.work / "data", progress=self.progress)
         return time.monotonic() - started
 
@@ -147,13 +148,7 @@ class Table2Run:
         batches = generator.sample(self.num_samples, seed=self.seed, sampling=self.recipe.sampling)
         out = self.work / f"{self.row}-samples"
         with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
-
-            def watched():
-                for batch in batches:
-                    yield batch
-                    advance(len(batch.images))
-
-            write_sample_folder(watched(), out, seed=self.seed)
+            write_sample_folder(batches, out, seed=self.seed, advance=advance)
         return time.monotonic() - started
 
     def _score(self) -> float:

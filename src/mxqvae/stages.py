@@ -1,38 +1,46 @@
-"""Trains stage 1, then stage 2, by a recipe, into one model folder that `PairGenerator.from_pretrained` opens.
+"""Trains stage 1, then stage 2, by a recipe, into a model folder that `PairGenerator.from_pretrained` opens.
 
 Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep checkpoint, log and pictures.
 """
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mxqvae.autoencoder.mxqvae import MXQVAE
-from mxqvae.config import to_tree
+from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.generation.pipeline import TOKENIZER_FILE, PairGenerator, load_autoencoder, load_tokenizer, to_floats
+from mxqvae.generation.pipeline import (
+    TOKENIZER_FILE,
+    PairGenerator,
+    load_autoencoder,
+    load_tokenizer,
+    to_floats,
+)
 from mxqvae.output_file import new_output_file
-from mxqvae.pretrained import save_pretrained
+from mxqvae.pretrained import WEIGHTS_FILE, save_pretrained
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import Recipe
 from mxqvae.training.loop import TrainingConfig, train
+from mxqvae.training.processes import companions, process_rank
 
 PAIRS_AT_A_TIME = 250
 NUM_PICTURED = 8
 
 
 def train_autoencoder(
-    recipe: Recipe, data: Path, out: Path, *, seed: int | None = None, progress: Progress | None = None
+    recipe: Recipe, data: Path, out: Path, seed: int | None = None, *, progress: Progress | None = None
 ) -> float:
     """Train stage 1 on the training split of `data`; resumes an interrupted run in `out`.
 
@@ -64,24 +72,26 @@ def train_autoencoder(
         with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
             sheet.save(path, format="PNG")
 
-    seconds = train(
-        model,
-        batch_of,
-        len(pairs),
-        training,
-        run,
-        identity=_identity(config, training, pairs),
-        description="train autoencoder",
-        progress=progress,
-        on_checkpoint=picture,
-    )
-    tokenizer.save(out / TOKENIZER_FILE)
-    save_pretrained(out / "autoencoder", config, model)
+    with companions(recipe.num_processes, train_autoencoder, recipe, data, out, seed):
+        seconds = train(
+            model,
+            batch_of,
+            len(pairs),
+            training,
+            run,
+            identity=_identity(config, training, pairs),
+            description="train autoencoder",
+            progress=progress,
+            on_checkpoint=picture,
+        )
+    if process_rank() == 0:
+        tokenizer.save(out / TOKENIZER_FILE)
+        save_pretrained(out / "autoencoder", config, model)
     return seconds
 
 
 def train_prior(
-    recipe: Recipe, data: Path, out: Path, *, seed: int | None = None, progress: Progress | None = None
+    recipe: Recipe, data: Path, out: Path, seed: int | None = None, *, progress: Progress | None = None
 ) -> float:
     """Train stage 2 on the codes that the autoencoder in `out` gives the training split of `data`; resumes.
 
@@ -93,12 +103,12 @@ def train_prior(
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     pairs = PairDataset.from_parquet(data, "train")
-    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    run = out / "runs" / "prior"
+    indices = _stored_indices(run, out / "autoencoder", autoencoder, tokenizer, pairs, progress)
     training = _seeded(recipe.prior_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
-    run = out / "runs" / "prior"
     generator = PairGenerator(tokenizer, autoencoder, model)
 
     def picture(step: int) -> None:
@@ -107,22 +117,23 @@ def train_prior(
         with new_output_file(run / f"samples-{step:07d}.png") as path:
             sheet.save(path, format="PNG")
 
-    seconds = train(
-        model,
-        lambda rows: indices[rows],
-        len(pairs),
-        training,
-        run,
-        identity=_identity(config, training, indices.tolist()),
-        description="train prior",
-        progress=progress,
-        on_checkpoint=picture,
-    )
-    save_pretrained(out / "prior", config, model)
+    with companions(recipe.num_processes, train_prior, recipe, data, out, seed):
+        seconds = train(
+            model,
+            lambda rows: indices[rows],
+            len(pairs),
+            training,
+            run,
+            identity=_identity(config, training, indices.tolist()),
+            description="train prior",
+            progress=progress,
+            on_checkpoint=picture,
+        )
+    if process_rank() == 0:
+        save_pretrained(out / "prior", config, model)
     return seconds
 
 
-@torch.inference_mode()
 def encode_pairs(
     autoencoder: MXQVAE, tokenizer: CaptionTokenizer, pairs: PairDataset, *, progress: Progress | None = None
 ) -> Tensor:
@@ -133,11 +144,35 @@ def encode_pairs(
         for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
             parts.append(autoencoder.encode(PairBatch(to_floats(pairs.images[rows]), token_ids[rows])))
             advance(len(rows))
-    return torch.cat(parts).clone()
+    return torch.cat(parts)
+
+
+def _stored_indices(
+    run: Path,
+    weights: Path,
+    autoencoder: MXQVAE,
+    tokenizer: CaptionTokenizer,
+    pairs: PairDataset,
+    progress: Progress | None,
+) -> Tensor:
+    """`encode_pairs`, kept in the run's folder for a resumed run and for its other processes."""
+    path = run / "indices.safetensors"
+    content = (weights / WEIGHTS_FILE).read_bytes() + json.dumps(pairs.captions).encode()
+    identity = hashlib.sha256(content).hexdigest()
+    if path.exists():
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("identity") == identity:
+                return file.get_tensor("indices").long()
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    with new_output_file(path) as partial:
+        save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
+    return indices
 
 
 def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
-    return training if seed is None else dataclasses.replace(training, seed=seed)
+    if seed is None:
+        return training
+    return from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
 
 
 def _identity(config: Any, training: TrainingConfig, data: Any) -> str:

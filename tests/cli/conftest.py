@@ -1,8 +1,11 @@
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from mxqvae.cli.main import main
+from mxqvae.recipes import RECIPES
 
 
 @pytest.fixture
@@ -12,6 +15,35 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
     def run_command(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
-        return code, *capsys.readouterr()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return run_command
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_recipe() -> Iterator[None]:
+    """While these tests run there is a recipe `short`: two steps of each stage, in one process."""
+    recipe = RECIPES["caption-mnist-cpu"]
+    training = {"num_steps": 2, "batch_size": 8}
+    with pytest.MonkeyPatch.context() as patch:
+        short = dataclasses.replace(
+            recipe,
+            autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **training),
+            prior_training=dataclasses.replace(recipe.prior_training, **training),
+            num_processes=1,
+        )
+        patch.setitem(RECIPES, "short", short)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder after `short`: all of the parts, none of the skill. Shared: tests do not write into it."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    for stage in ("autoencoder", "prior"):
+        assert (
+            main(["train", stage, "--recipe", "short", "--data", str(caption_mnist_small), "--out", str(out)])
+            == 0
+        )
+    return out

@@ -82,5 +82,5 @@ def test_repeated_flags_are_collected():
 
 def test_at_least_names_the_flag():
     at_least(1, num=1, top_k=None)
-    with pytest.raises(MxqvaeError, match="^--top-k must be at least 1, got -3$"):
+    with pytest.raises(MxqvaeError, match=r"^--top-k must be at least 1, got -3$"):
         at_least(1, num=1, top_k=-3)

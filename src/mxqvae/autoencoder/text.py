@@ -1,7 +1,7 @@
 """Text encoders and decoders: caption tokens <-> text latents. Two kinds, one job.
 
-The paper's kind is convolutional: a fixed number of words feeds each latent. The querying kind lets each text
-latent, and later each word, look up what it needs by attention: it learns captions in a fraction of the steps.
+The paper's kind is convolutional. In the attentive kind words look at each other before a run of them becomes a
+latent, and on the way back at all codes of the pair: it learns captions in a fraction of the steps.
 
 B batch, L words of a caption, L' text latents, D channels of a latent, T all latents of a pair, V vocabulary.
 """
@@ -84,77 +84,87 @@ class ConvolutionalTextDecoder(nn.Module):
 
 
 @configuration
-class QueryingTextConfig:
-    """Learned queries gather words into latents, and codes into words."""
+class AttentiveTextConfig:
+    """Runs of words make latents and latents make runs of words; attention does the rest."""
 
-    name: Literal["querying"] = "querying"
+    name: Literal["attentive"] = "attentive"
     """Tells the two kinds apart in a config file."""
     num_latents: Annotated[int, Field(ge=1)] = 8
-    """Text latents L'."""
-    reader: TransformerConfig = TransformerConfig(num_layers=1, width=96, num_heads=4)
-    """Layers in which words look at each other."""
+    """Text latents L'; divides the caption length."""
     encoder: TransformerConfig = TransformerConfig(num_layers=2, width=96, num_heads=4)
-    """Layers in which the latents' queries look at the words, and at each other."""
+    """Layers in which words look at each other."""
     decoder: TransformerConfig = TransformerConfig(num_layers=3, width=96, num_heads=4)
-    """Layers in which the words' queries look at all codes of the pair, and at each other."""
+    """Layers in which words look at each other and at all codes of the pair."""
+
+    def words_per_latent(self, length: int) -> int:
+        """Consecutive words that make one latent.
+
+        Raises:
+            ValueError: `length` words cannot be divided among the latents.
+        """
+        if length % self.num_latents:
+            raise ValueError(f"captions of {length} words cannot be divided among {self.num_latents} latents")
+        return length // self.num_latents
 
 
-class QueryingTextEncoder(nn.Module):
-    """Each text latent is a learned query that attends to the words and their positions."""
+class AttentiveTextEncoder(nn.Module):
+    """Words with positions, self-attention, then one projection of each run of words to a latent."""
 
-    def __init__(self, config: QueryingTextConfig, length: int, vocab_size: int, latent_size: int) -> None:
+    def __init__(self, config: AttentiveTextConfig, length: int, vocab_size: int, latent_size: int) -> None:
         super().__init__()
         width = config.encoder.width
+        self.words_per_latent = config.words_per_latent(length)
         self.embedding = nn.Embedding(vocab_size, width)
         self.positions = nn.Parameter(torch.randn(length, width))
-        self.reader = Transformer(config.reader)
-        self.queries = _queries(config.num_latents, width)
-        self.transformer = Transformer(config.encoder, reads_memory=True)
-        self.projection = nn.Linear(width, latent_size)
+        self.transformer = Transformer(config.encoder)
+        self.projection = nn.Linear(self.words_per_latent * width, latent_size)
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """`token_ids` (B, L) -> latents (B, L', D)."""
-        words = self.reader(self.embedding(token_ids) + self.positions)
-        queries = self.queries.expand(len(token_ids), -1, -1)
-        return self.projection(self.transformer(queries, words))
+        words = self.transformer(self.embedding(token_ids) + self.positions)
+        return self.projection(words.unflatten(1, (-1, self.words_per_latent)).flatten(2))
 
 
-class QueryingTextDecoder(nn.Module):
-    """Each word is a learned query that attends to all codes of the pair; all words at once."""
+class AttentiveTextDecoder(nn.Module):
+    """Each text code becomes a run of words, which then look at all codes of the pair; all words at once."""
 
     def __init__(
-        self, config: QueryingTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+        self, config: AttentiveTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
     ) -> None:
         super().__init__()
         width = config.decoder.width
-        self.projection = nn.Sequential(nn.Linear(latent_size, width), nn.LayerNorm(width))
-        self.positions = nn.Parameter(torch.randn(num_codes, width))
-        self.queries = _queries(length, width)
+        self.num_latents, self.words_per_latent = config.num_latents, config.words_per_latent(length)
+        self.expansion = nn.Linear(latent_size, self.words_per_latent * width)
+        self.positions = nn.Parameter(torch.randn(length, width))
+        self.memory = nn.Sequential(nn.Linear(latent_size, width), nn.LayerNorm(width))
+        self.memory_positions = nn.Parameter(torch.randn(num_codes, width))
         self.transformer = Transformer(config.decoder, reads_memory=True)
         self.head = nn.Linear(width, vocab_size)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """All `codes` of a pair (B, T, D) -> logits of every word at once (B, L, V)."""
-        memory = self.projection(codes) + self.positions
-        return self.head(self.transformer(self.queries.expand(len(codes), -1, -1), memory))
+        """All `codes` of a pair (B, T, D), the text's last -> logits of every word at once (B, L, V)."""
+        runs = self.expansion(codes[:, -self.num_latents :])
+        words = runs.unflatten(2, (self.words_per_latent, -1)).flatten(1, 2) + self.positions
+        memory = self.memory(codes) + self.memory_positions
+        return self.head(self.transformer(words, memory))
 
 
-TextConfig = Annotated[ConvolutionalTextConfig | QueryingTextConfig, Field(discriminator="name")]
+TextConfig = Annotated[ConvolutionalTextConfig | AttentiveTextConfig, Field(discriminator="name")]
 
 
 def build_text_encoder(
-    config: ConvolutionalTextConfig | QueryingTextConfig, length: int, vocab_size: int, latent_size: int
+    config: ConvolutionalTextConfig | AttentiveTextConfig, length: int, vocab_size: int, latent_size: int
 ) -> nn.Module:
     """The encoder (B, L) -> (B, L', D) of the config's kind."""
-    kind = QueryingTextEncoder if isinstance(config, QueryingTextConfig) else ConvolutionalTextEncoder
+    kind = AttentiveTextEncoder if isinstance(config, AttentiveTextConfig) else ConvolutionalTextEncoder
     return kind(config, length, vocab_size, latent_size)  # pyright: ignore[reportArgumentType]
 
 
 def build_text_decoder(
-    config: ConvolutionalTextConfig | QueryingTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+    config: ConvolutionalTextConfig | AttentiveTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
 ) -> nn.Module:
     """The decoder (B, T, D) -> (B, L, V) of the config's kind."""
-    kind = QueryingTextDecoder if isinstance(config, QueryingTextConfig) else ConvolutionalTextDecoder
+    kind = AttentiveTextDecoder if isinstance(config, AttentiveTextConfig) else ConvolutionalTextDecoder
     return kind(config, length, vocab_size, latent_size, num_codes)  # pyright: ignore[reportArgumentType]
 
 
@@ -162,7 +172,3 @@ def caption_loss(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
     """Cross-entropy, nats a word, of `token_ids` (B, L) under `logits` (B, L, V); padding ignored."""
     return F.cross_entropy(logits.float().flatten(0, 1), token_ids.flatten(), ignore_index=pad_id)
 
-
-def _queries(num: int, width: int) -> nn.Parameter:
-    # Small, so that what they find soon outweighs what they ask.
-    return nn.Parameter(torch.randn(num, width) * 0.1)

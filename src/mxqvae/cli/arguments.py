@@ -5,10 +5,17 @@ import functools
 import io
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from mxqvae.errors import MxqvaeError
+
+# Flags that may be left out; what happens then stands in the help text of each.
+IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+TextOrNone = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 
 
 def parse(

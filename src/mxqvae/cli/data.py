@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mxqvae.cli.arguments import at_least
+from mxqvae.cli.arguments import PathOrNone, at_least
 
 
 def caption_mnist(
@@ -11,7 +11,7 @@ def caption_mnist(
     num_train: int = 60_000,
     num_test: int = 10_000,
     seed: int = 0,
-    mnist: Path | None = None,
+    mnist: PathOrNone = None,
     overwrite: bool = False,
 ) -> None:
     """Build Caption MNIST: coloured digits in the quadrants of an image, and a sentence about them.

@@ -3,9 +3,11 @@
 import dataclasses
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+
+from mxqvae.cli.arguments import PathOrNone
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def consistency(
-    samples: tyro.conf.Positional[Path],
+    samples: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SAMPLES")],
     *,
-    judge: Path | None = None,
-    data: Path | None = None,
-    out: Path | None = None,
+    judge: PathOrNone = None,
+    data: PathOrNone = None,
+    out: PathOrNone = None,
     json: bool = False,
 ) -> None:
     """Score how many pairs agree with themselves: the image as the judge reads it, the caption as it says.

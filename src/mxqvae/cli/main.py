@@ -118,5 +118,5 @@ def _unknown(word: str, group: str, choices: Sequence[str]) -> str:
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"mxqvae: {' '.join(text.split())}", file=sys.stderr)
+    print(f"mxqvae: {' '.join(text.splitlines())}", file=sys.stderr)
     return code

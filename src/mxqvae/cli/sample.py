@@ -4,7 +4,7 @@ import json as json_format
 import time
 from pathlib import Path
 
-from mxqvae.cli.arguments import at_least
+from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
 
 
@@ -15,9 +15,9 @@ def sample(
     seed: int = 0,
     first: int = 0,
     temperature: float = 1.0,
-    top_k: int | None = None,
+    top_k: IntOrNone = None,
     top_p: float = 1.0,
-    weights: str | None = None,
+    weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,
 ) -> None:

@@ -23,12 +23,14 @@ class MaskingConfig:
     random_word_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Of the hidden words, the share replaced by a random word of the vocabulary instead of [MASK].
 
-    A caption that may lie where the image never does teaches the model to believe the image (as in BERT, Devlin et
-    al. 2019, section 3.1).
+    A caption that may lie where the image never does teaches the model to believe the image (as in BERT,
+    Devlin et al. 2019, section 3.1).
     """
 
 
-def mask_patches(images: Tensor, patch_size: int, share: float, generator: torch.Generator | None = None) -> Tensor:
+def mask_patches(
+    images: Tensor, patch_size: int, share: float, generator: torch.Generator | None = None
+) -> Tensor:
     """Set `share` of the `patch_size`-pixel patches of each of `images` (B, C, H, W) to zero."""
     batch, _, height, width = images.shape
     grid = (height // patch_size, width // patch_size)
@@ -48,11 +50,20 @@ def mask_words(
     words: range,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Hide `share` of each caption's words in `token_ids` (B, L), `random_share` of them by a random one of `words`."""
+    """Hide words of each caption behind `mask_id` or, some of them, behind a random word.
+
+    Args:
+        token_ids: (B, L), padding last.
+        share: Of a caption's words, the part hidden.
+        random_share: Of the hidden words, the part that becomes a random one.
+        words: Token ids of the random words.
+    """
     present = token_ids != pad_id
     lengths = present.sum(1)
     hidden = _exact_share(lengths.cpu(), token_ids.shape[1], share, generator).to(token_ids.device)
-    random_words = torch.randint(words.start, words.stop, token_ids.shape, generator=generator).to(token_ids.device)
+    random_words = torch.randint(words.start, words.stop, token_ids.shape, generator=generator).to(
+        token_ids.device
+    )
     lies = torch.rand(token_ids.shape, generator=generator).to(token_ids.device) < random_share
     return torch.where(hidden, torch.where(lies, random_words, mask_id), token_ids)
 
@@ -63,4 +74,4 @@ def _exact_share(lengths: Tensor, width: int, share: float, generator: torch.Gen
     scores = scores.masked_fill(torch.arange(width) >= lengths[:, None], 2.0)
     ranks = scores.argsort(1).argsort(1)
     # The small excess keeps floor(0.3 · 10) at 3 whatever the rounding of 0.3.
-    return ranks < (lengths[:, None] * share + 1e-6).floor()
+    return ranks < (lengths[:, None].double() * share + 1e-6).floor()

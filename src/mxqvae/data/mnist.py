@@ -79,10 +79,10 @@ def load_mnist(folder: Path | None = None) -> Mnist:
     named = os.environ.get("MXQVAE_MNIST")
     folder = folder or (Path(named) if named else None)
     if folder is not None:
-        return _parse(_read_folder(folder, "or name no folder, and they are fetched"))
+        return _parse(_read_folder(folder, "or name no folder, and the files are fetched"))
     cache = cache_folder() / "mnist"
     if cache.is_dir() and any(cache.iterdir()):
-        return _parse(_read_folder(cache, "or delete this cache folder, and they are fetched again"))
+        return _parse(_read_folder(cache, "or delete this cache folder, and the files are fetched again"))
     contents = _fetch(cache)
     # Without a cache the digits still serve this run.
     with suppress(OSError), new_output_folder(cache, overwrite=True) as new_cache:

@@ -84,6 +84,6 @@ def _stage(in_channels: int, out_channels: int) -> list[nn.Module]:
         layers += [
             nn.Conv2d(channels, out_channels, kernel_size=3, padding=1, bias=False),
             nn.BatchNorm2d(out_channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         ]
     return layers

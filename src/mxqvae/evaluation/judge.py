@@ -54,7 +54,7 @@ class JudgeConfig:
     classifier: DigitClassifierConfig = DigitClassifierConfig()
     """The network that reads digits."""
     training: TrainingConfig = TrainingConfig(
-        num_steps=7000, batch_size=128, learning_rate=3e-3, weight_decay=0.05, num_warmup_steps=1000
+        num_steps=4000, batch_size=256, learning_rate=6e-3, weight_decay=0.05, num_warmup_steps=800
     )
     """How it learns; a batch is of cells."""
 

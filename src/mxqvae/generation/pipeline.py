@@ -54,7 +54,9 @@ class PairGenerator:
         if codes != (prior.config.num_codes, prior.config.sequence_length):
             raise MxqvaeError("the prior was trained on codes of another autoencoder; train it on this one's")
         if tokenizer.vocab_size != autoencoder.config.vocab_size:
-            raise MxqvaeError("the tokenizer's vocabulary is not the autoencoder's; use the one it was trained with")
+            raise MxqvaeError(
+                "the tokenizer's vocabulary is not the autoencoder's; use the one it was trained with"
+            )
         self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
 
     @classmethod
@@ -87,7 +89,9 @@ class PairGenerator:
     def sample(
         self, num: int, *, seed: int = 0, first: int = 0, sampling: SamplingConfig = SamplingConfig()
     ) -> Iterator[SampledPairs]:
-        """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time; each depends on its number alone.
+        """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
+
+        A pair is a function of the weights, `sampling`, `seed` and its number alone.
 
         Raises:
             MxqvaeError: At once, a number out of range, see `sample_indices`.

@@ -1,8 +1,9 @@
-"""Convolutions that change resolution, written as the functions that are fast on a CPU, and the residual block.
+"""Convolutions that change resolution, in the form that is fast on a CPU, and the residual block.
 
 B batch, C channels, H height, W width in cells.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,11 +34,16 @@ class UpsamplingConvolution(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.convolution = nn.Conv2d(in_channels, out_channels * stride**2, kernel_size=2, padding=1)
+        self.convolution = nn.Conv2d(
+            in_channels, out_channels * stride**2, kernel_size=2, padding=1, bias=False
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H·s, W·s)."""
-        return F.pad(F.pixel_shuffle(self.convolution(x), self.stride), [-(self.stride // 2)] * 4)
+        bias = self.bias.repeat_interleave(self.stride**2)
+        cells = F.conv2d(x, self.convolution.weight, bias, padding=1)
+        return F.pad(F.pixel_shuffle(cells, self.stride), [-(self.stride // 2)] * 4)
 
 
 class ResidualBlock(nn.Module):

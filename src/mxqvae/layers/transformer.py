@@ -60,7 +60,7 @@ class Attention(nn.Module):
         return self._attend(self._split(self.query(x)), keys, values, self.causal)
 
     def step(self, x: Tensor, past: KeyValue, position: int) -> Tensor:
-        """One position `x` (B, 1, W) over itself and the `position` ones before it, whose cache it extends."""
+        """One position `x` (B, 1, W) over itself and the `position` ones before it; extends their cache."""
         keys, values = self._split(self.key_value(x)).chunk(2, dim=1)
         past.keys[:, :, position], past.values[:, :, position] = keys[:, :, 0], values[:, :, 0]
         length = position + 1
@@ -82,14 +82,18 @@ class Attention(nn.Module):
             weights = F.dropout(scores.softmax(dim=-1).to(values.dtype), dropout)
             attended = weights @ values
         else:
-            attended = F.scaled_dot_product_attention(query, keys, values, dropout_p=dropout, is_causal=causal)
+            attended = F.scaled_dot_product_attention(
+                query, keys, values, dropout_p=dropout, is_causal=causal
+            )
         return self.output(attended.transpose(1, 2).flatten(2))
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and feed-forward, each with a residual; cross-attention between them if it reads a memory."""
+    """Self-attention, cross-attention if it reads a memory, and feed-forward, each with a residual."""
 
-    def __init__(self, config: TransformerConfig, *, causal: bool = False, reads_memory: bool = False) -> None:
+    def __init__(
+        self, config: TransformerConfig, *, causal: bool = False, reads_memory: bool = False
+    ) -> None:
         super().__init__()
         self.norm_first = config.norm_first
         self.attention = Attention(config, causal=causal)
@@ -105,7 +109,7 @@ class TransformerLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """Transform `x` (B, T, W), reading `memory` (B, S, W) if the layer was built to; returns (B, T, W)."""
+        """Transform `x` (B, T, W), reading `memory` (B, S, W) if it was built to; returns (B, T, W)."""
         x = self._residual(x, self.attention_norm, lambda y: self.attention(y, y))
         if self.cross_attention is not None and self.cross_attention_norm is not None:
             cross_attention = self.cross_attention
@@ -126,16 +130,19 @@ class TransformerLayer(nn.Module):
 class Transformer(nn.Module):
     """A stack of `TransformerLayer`, with a last layer norm where the layers' norms come first."""
 
-    def __init__(self, config: TransformerConfig, *, causal: bool = False, reads_memory: bool = False) -> None:
+    def __init__(
+        self, config: TransformerConfig, *, causal: bool = False, reads_memory: bool = False
+    ) -> None:
         super().__init__()
         self.config = config
         self.layers = nn.ModuleList(
-            TransformerLayer(config, causal=causal, reads_memory=reads_memory) for _ in range(config.num_layers)
+            TransformerLayer(config, causal=causal, reads_memory=reads_memory)
+            for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(config.width) if config.norm_first else nn.Identity()
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
-        """Transform `x` (B, T, W), reading `memory` (B, S, W) if the stack was built to; returns (B, T, W)."""
+        """Transform `x` (B, T, W), reading `memory` (B, S, W) if it was built to; returns (B, T, W)."""
         for layer in self.layers:
             x = layer(x, memory)
         return self.norm(x)

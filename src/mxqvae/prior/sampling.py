@@ -45,7 +45,7 @@ def sample_indices(
         prior: In eval mode.
         num: Samples, at least 1.
         seed: In [0, 2^64).
-        first: Number of the first sample, at least 0.
+        first: Number of the first sample, in [0, 2^63).
 
     Yields:
         Indices (b, T), b <= 64.
@@ -65,12 +65,14 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
     """Refuse what cannot be sampled; see `sample_indices`."""
     if num < 1:
         raise MxqvaeError(f"num must be at least 1, got {num}")
-    if first < 0:
-        raise MxqvaeError(f"first must be at least 0, got {first}")
+    if not 0 <= first < 2**63:
+        raise MxqvaeError(f"first must be in [0, 2^63), got {first}")
     if not 0 <= seed < 2**64:
         raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
     if sampling.top_k is not None and sampling.top_k > prior.config.num_codes:
-        raise MxqvaeError(f"top_k must be at most {prior.config.num_codes}, the size of the codebook, got {sampling.top_k}")
+        raise MxqvaeError(
+            f"top_k must be at most {prior.config.num_codes}, the size of the codebook, got {sampling.top_k}"
+        )
 
 
 @torch.inference_mode()
@@ -90,8 +92,12 @@ def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int)
 
 
 def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:
-    """Logits (B, K) over the temperature, -inf outside top_k and top_p; the most likely code always stays."""
-    logits = logits / sampling.temperature
+    """Logits (B, K) over the temperature, -inf outside top_k and top_p; the most likely code always stays.
+
+    They come back float64 and shifted by a constant, the largest at 0.
+    """
+    # From the largest down and in float64, so that no temperature overflows.
+    logits = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
         smallest = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < smallest, float("-inf"))
@@ -103,12 +109,16 @@ def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:
 
 
 def draw(logits: Tensor, noise: Tensor) -> Tensor:
-    """One code (B,) a row of `logits` (B, K): where the cumulative probability passes `noise` (B,), in [0, 1)."""
+    """One code (B,) for each row of `logits` (B, K), by inversion of its distribution.
+
+    Args:
+        noise: (B,) float64, uniform in [0, 1).
+    """
     cumulative = logits.double().softmax(-1).cumsum(-1)
     return torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)[:, 0]
 
 
 def _uniform(seed: int, sample: int, length: int) -> Tensor:
-    """`length` numbers in [0, 1), float64, that belong to this sample of this seed (counter-based, Philox)."""
+    """`length` numbers in [0, 1), float64, that belong to this sample of this seed (Philox)."""
     raw = np.random.Philox(key=np.array([seed, sample], dtype=np.uint64)).random_raw(length)
     return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-53)

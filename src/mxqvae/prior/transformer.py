@@ -36,7 +36,8 @@ class PriorLosses(NamedTuple):
 class Prior(nn.Module):
     """Autoregressive distribution over code sequences: [SOS, image codes in row-major order, text codes].
 
-    Own embeddings and an untied, bias-free head, as in the official code. SOS is an input only: it has no logit.
+    Own embeddings and an untied, bias-free head, as in the official code. SOS is an input only, without a
+    logit.
     """
 
     def __init__(self, config: PriorConfig) -> None:

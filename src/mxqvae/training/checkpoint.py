@@ -3,7 +3,6 @@
 Randomness is a function of (seed, step), see `training.loop`, so no random state is stored.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
 
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: int, identity: str) -> None:
@@ -25,10 +25,9 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: in
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    partial = path.with_name(path.name + ".partial")
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
-    save_file(contiguous, partial, metadata={"step": str(step), "identity": identity})
-    os.replace(partial, path)
+    with new_output_file(path) as partial:
+        save_file(contiguous, partial, metadata={"step": str(step), "identity": identity})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity: str) -> int:
@@ -42,9 +41,13 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise MxqvaeError(f"checkpoint {path} is damaged ({error}); delete it to train from the start") from None
+        raise MxqvaeError(
+            f"checkpoint {path} is damaged ({error}); delete it to train from the start"
+        ) from None
     if metadata.get("identity") != identity:
-        raise MxqvaeError(f"checkpoint {path} belongs to a run with other settings; train into another folder")
+        raise MxqvaeError(
+            f"checkpoint {path} belongs to a run with other settings; train into another folder"
+        )
     model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
     return int(metadata["step"])

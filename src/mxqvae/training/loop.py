@@ -5,8 +5,11 @@ Batch order, masking and dropout are functions of (seed, step): a resumed run do
 
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -15,8 +18,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
+from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
+from mxqvae.training.processes import average_gradients, num_processes, process_rank
 
 
 @configuration
@@ -39,7 +44,7 @@ class TrainingConfig:
     """Gradients of a greater norm are scaled down to it."""
     bf16: bool = True
     """Whether matrix products run in bfloat16."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the weights, the batch order and the masking."""
 
 
@@ -90,6 +95,7 @@ def train(
         MxqvaeError: The folder's checkpoint is damaged or of another run.
         KeyboardInterrupt: After a checkpoint was written.
     """
+    writes = process_rank() == 0
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -100,12 +106,13 @@ def train(
     )
     checkpoint = folder / "checkpoint.safetensors"
     step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
-    log = _Log(folder / "log.jsonl", step)
-    progress = progress or NoProgress()
+    log = _Log(folder / "log.jsonl", step, writes)
+    progress = progress if progress and writes else NoProgress()
     model.train()
 
     def save() -> None:
-        save_checkpoint(checkpoint, model, optimizer, step, identity)
+        if writes:
+            save_checkpoint(checkpoint, model, optimizer, step, identity)
 
     last_save = time.monotonic()
     with progress.task(
@@ -113,22 +120,26 @@ def train(
     ) as advance:
         try:
             while step < config.num_steps:
-                torch.manual_seed(config.seed * 1_000_003 + step)
+                torch.manual_seed((config.seed * 1_000_003 + step) * num_processes() + process_rank())
                 rows = batch_rows(step, num_pairs, config.batch_size, config.seed)
-                losses = training_step(model, batch_of(rows), optimizer, learning_rate(step, config), config)
-                step += 1
-                log.add(losses)
+                batch = batch_of(rows[process_rank() :: num_processes()])
+                with _interrupts_held():
+                    losses = training_step(model, batch, optimizer, learning_rate(step, config), config)
+                    step += 1
+                    log.add(losses)
+                    if step % LOG_EVERY == 0 or step in (1, config.num_steps):
+                        log.write(step, model, config.batch_size)
                 advance(config.batch_size, f"loss {log.latest:.4f}")
-                if step % LOG_EVERY == 0 or step == config.num_steps or step == 1:
-                    log.write(step, model, config.batch_size)
                 if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or step == config.num_steps:
                     save()
                     last_save = time.monotonic()
-                    if on_checkpoint is not None:
+                    if on_checkpoint is not None and writes:
                         model.eval()
                         on_checkpoint(step)
                         model.train()
         except KeyboardInterrupt:
+            if log.num_steps:
+                log.write(step, model, config.batch_size)
             save()
             progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
             raise
@@ -147,6 +158,7 @@ def training_step(
         losses = model.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
+    average_gradients(model)
     nn.utils.clip_grad_norm_(model.parameters(), config.largest_gradient_norm)
     optimizer.step()
     return losses
@@ -183,14 +195,34 @@ def _permutation(num_pairs: int, seed: int, epoch: int) -> Tensor:
     return _permutations[key]
 
 
-class _Log:
-    """Sums losses between lines of a JSONL file; a resumed run drops the lines past its checkpoint."""
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block: half a step, saved, would not resume exactly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Ctrl-C interrupts the main thread only
+        return
+    held: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        signal.raise_signal(signal.SIGINT)
 
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        kept = [line for line in lines if line["step"] <= step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+class _Log:
+    """Sums losses between lines of a JSONL file; a resumed run drops the lines past its checkpoint.
+
+    Of several processes, the first one writes, and its losses are those of its own share of the batches.
+    """
+
+    def __init__(self, path: Path, step: int, writes: bool) -> None:
+        self.path, self.writes = path, writes
+        kept = [line for line in _read_log(path) if line["step"] <= step]
+        if writes:
+            with new_output_file(path) as partial:
+                partial.write_text("".join(json.dumps(line) + "\n" for line in kept))
         self.seconds = float(kept[-1]["seconds"]) if kept else 0.0
         self.sums: list[Tensor] | None = None
         self.kind: Any = None
@@ -210,6 +242,16 @@ class _Log:
         self.latest = figures["total"]
         rate = self.num_steps * batch_size / elapsed
         line = {"step": step, "seconds": round(self.seconds, 1), "pairs_per_second": round(rate, 1)} | figures
-        with self.path.open("a") as file:
-            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+        if self.writes:
+            with self.path.open("a") as file:
+                file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
         self.sums, self.num_steps, self.since = None, 0, time.monotonic()
+
+
+def _read_log(path: Path) -> Iterator[dict[str, float]]:
+    """The lines of a log, up to one that a crash left incomplete."""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            return

@@ -1,0 +1,126 @@
+import inspect
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mxqvae.cli.sample import sample
+from mxqvae.config import to_tree
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.sample_folder import read_sample_folder
+from mxqvae.prior.sampling import SamplingConfig
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_pairs_are_those_of_the_model(run: Run, tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "samples"
+    code, printed, _ = run("sample", "--weights", tiny_model, "--num", 3, "--seed", 5, "--out", out)
+    assert code == 0
+    assert printed.startswith("3 pairs of seed 5 in ")
+    assert str(out / "contact_sheet.png") in printed
+    images, captions = read_sample_folder(out)
+    (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(3, seed=5)
+    np.testing.assert_array_equal(images, pairs.images)
+    assert captions == pairs.captions
+
+
+def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "samples"
+    filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9)
+    code, _, _ = run("sample", "--weights", tiny_model, "--num", 2, "--first", 70, "--out", out, *filters)
+    assert code == 0
+    sampling = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
+    (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(2, first=70, sampling=sampling)
+    assert (out / "00070.png").exists()
+    np.testing.assert_array_equal(read_sample_folder(out).images, pairs.images)
+
+
+def test_json_is_all_that_is_printed(run: Run, tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "samples"
+    code, printed, err = run("sample", "--weights", tiny_model, "--num", 2, "--out", out, "--json")
+    assert (code, err) == (0, "")
+    summary = json.loads(printed)
+    seconds, rate = summary.pop("seconds"), summary.pop("pairs_per_second")
+    assert seconds > 0
+    assert rate > 0
+    assert summary == {
+        "num": 2,
+        "seed": 0,
+        "first": 0,
+        "temperature": 1.0,
+        "top_k": None,
+        "top_p": 1.0,
+        "weights": str(tiny_model),
+        "out": str(out),
+    }
+
+
+def test_overwrite_replaces_the_folder(run: Run, tiny_model: Path, tmp_path: Path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "00009.png").touch()
+    command = ("sample", "--weights", tiny_model, "--num", 1, "--out", tmp_path / "samples")
+    code, _, err = run(*command)
+    assert code == 2
+    assert "--overwrite" in err
+    assert [path.name for path in (tmp_path / "samples").iterdir()] == ["00009.png"]
+    assert run(*command, "--overwrite")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert names == ["00000.png", "contact_sheet.png", "metadata.jsonl"]
+
+
+def test_the_defaults_are_those_of_the_library():
+    defaults = {name: parameter.default for name, parameter in inspect.signature(sample).parameters.items()}
+    assert to_tree(SamplingConfig()).items() <= defaults.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--num", 0), "--num must be at least 1, got 0"),
+        (("--num", -3), "--num must be at least 1, got -3"),
+        (("--seed", -1), "--seed must be at least 0, got -1"),
+        (("--seed", 2**64), "seed"),
+        (("--first", -1), "--first must be at least 0, got -1"),
+        (("--top-k", 0), "--top-k must be at least 1, got 0"),
+        (("--top-k", 100_000), "top_k must be at most"),
+        (("--top-p", 0), "--top-p must be above 0 and at most 1, got 0.0"),
+        (("--top-p", 1.5), "--top-p must be above 0 and at most 1, got 1.5"),
+        (("--temperature", 0), "--temperature must be above 0, got 0.0"),
+        (("--temperature", "nan"), "--temperature must be above 0, got nan"),
+        (("--temperature", "inf"), "--temperature must be above 0, got inf"),
+        (("--num", "many"), "--num: invalid literal for int()"),
+        (("--numb", 3), "--numb"),
+        (("--weights", "./no/such/folder"), "./no/such/folder"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(
+    run: Run, tiny_model: Path, tmp_path: Path, arguments: tuple[object, ...], message: str
+):
+    code, printed, err = run("sample", "--weights", tiny_model, "--out", tmp_path / "out", *arguments)
+    assert (code, printed) == (2, "")
+    assert message in err
+    assert err.startswith("mxqvae: error: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["tokenizer.json", "autoencoder/config.json", "autoencoder/model.safetensors", "prior/model.safetensors"],
+)
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_damaged_weights_are_named(run: Run, tiny_model: Path, tmp_path: Path, part: str, damage: str):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    content = (model / part).read_bytes()
+    (model / part).unlink()
+    if damage == "cut":
+        (model / part).write_bytes(content[: len(content) // 2])
+    code, _, err = run("sample", "--weights", model, "--out", tmp_path / "out")
+    assert code == 2
+    assert str(model / part) in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

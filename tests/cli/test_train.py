@@ -1,0 +1,135 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mxqvae.evaluation.judge import Judge
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.training import loop
+
+Run = Callable[..., tuple[int, str, str]]
+SHORT = ("--recipe", "short")
+TWO_STEPS = ("--set", "num_steps=2", "--set", "batch_size=8")
+
+
+def test_both_stages_leave_a_model_that_samples(tiny_model: Path):
+    (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(2)
+    assert pairs.images.shape == (2, 64, 64, 3)
+    for stage in ("autoencoder", "prior"):
+        lines = (tiny_model / "runs" / stage / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+def test_a_finished_run_is_not_run_again(
+    run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path
+):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    weights = (model / "autoencoder" / "model.safetensors").read_bytes()
+    code, out, _ = run("train", "autoencoder", "--data", caption_mnist_small, "--out", model, *SHORT)
+    assert code == 0
+    assert out.endswith(f": {model}\n")
+    assert (model / "autoencoder" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_stopped_run_says_so_and_goes_on(
+    run: Run, caption_mnist_small: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    command = ("train", "autoencoder", "--data", caption_mnist_small, "--out", tmp_path / "model", *SHORT)
+    step = loop.training_step
+    with monkeypatch.context() as patch:
+        calls = []
+
+        def stop_at_the_second(*arguments):
+            calls.append(arguments)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        patch.setattr(loop, "training_step", stop_at_the_second)
+        code, out, err = run(*command)
+    assert (code, out) == (130, "")
+    assert "checkpoint.safetensors" in err
+    assert err.endswith("mxqvae: stopped\n")
+
+    code, _, _ = run(*command)
+    assert code == 0
+    weights = Path("autoencoder", "model.safetensors")
+    assert (tmp_path / "model" / weights).read_bytes() == (tiny_model / weights).read_bytes()
+
+
+def test_the_judge_is_trained_and_measured(run: Run, mnist_folder: Path, tmp_path: Path):
+    out = tmp_path / "judge"
+    code, printed, _ = run("train", "judge", "--mnist", mnist_folder, "--out", out, *TWO_STEPS)
+    assert code == 0
+    judge = Judge.from_pretrained(out)
+    assert f"{judge.record.test_accuracy:.2%} of test digits right" in printed
+    assert judge.record.config.training.num_steps == 2
+    assert judge.read(torch.zeros(1, 64, 64, 3, dtype=torch.uint8)) == [()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--recipe", "flower"), "unknown recipe 'flower'; choose from caption-mnist-cpu"),
+        (("--seed", -1), "--seed must be at least 0, got -1"),
+        (("--set", "num_steps"), "--set 'num_steps': write FIELD=VALUE"),
+        (("--set", "num_stpes=3"), "--set num_stpes: no such field; choose from num_steps, batch_size"),
+        (("--set", "num_steps=0"), "num_steps"),
+        (("--set", "num_steps=many"), "num_steps"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["autoencoder", "prior"])
+def test_bad_input_is_named_and_nothing_is_written(
+    run: Run,
+    tiny_model: Path,
+    caption_mnist_small: Path,
+    tmp_path: Path,
+    stage: str,
+    arguments: tuple[object, ...],
+    message: str,
+):
+    out = tmp_path / "model"
+    if stage == "prior":
+        shutil.copytree(tiny_model, out, ignore=shutil.ignore_patterns("prior"))
+    before = sorted(tmp_path.rglob("*"))
+    data = ("--data", caption_mnist_small)
+    code, printed, err = run("train", stage, *SHORT, *data, "--out", out, *arguments)
+    assert (code, printed) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("what", ["autoencoder", "judge"])
+def test_a_folder_with_other_content_is_refused(
+    run: Run, caption_mnist_small: Path, mnist_folder: Path, tmp_path: Path, what: str
+):
+    (tmp_path / "notes.txt").touch()
+    source = ("--mnist", mnist_folder) if what == "judge" else ("--data", caption_mnist_small)
+    code, _, err = run("train", what, *source, "--out", tmp_path)
+    assert code == 2
+    assert str(tmp_path) in err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_prior_needs_a_trained_autoencoder(run: Run, caption_mnist_small: Path, tmp_path: Path):
+    code, _, err = run("train", "prior", "--data", caption_mnist_small, "--out", tmp_path / "nowhere")
+    assert code == 2
+    assert "mxqvae train autoencoder" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_kept(
+    run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path
+):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    checkpoint = (model / "runs" / "autoencoder" / "checkpoint.safetensors").read_bytes()
+    command = ("train", "autoencoder", *SHORT, "--data", caption_mnist_small, "--out", model)
+    code, _, err = run(*command, "--set", "num_steps=3")
+    assert code == 2
+    assert "belongs to a run with other settings" in err
+    assert (model / "runs" / "autoencoder" / "checkpoint.safetensors").read_bytes() == checkpoint
