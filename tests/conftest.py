@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from mxqvae.data import mnist
@@ -18,6 +19,14 @@ from mxqvae.results import Cost, Result, Table2Figures
 # No deadline: a busy machine is not a wrong result.
 settings.register_profile("mxqvae", deadline=None)
 settings.load_profile("mxqvae")
+
+
+
+@pytest.fixture(autouse=True)
+def torch_seed() -> None:
+    """Let no test's draws depend on the tests before it."""
+    torch.manual_seed(0)
+
 
 SAMPLE_FOLDER = Path(__file__).parent / "assets" / "mnist"
 """The first 600 training and 200 test digits, as the four gzipped IDX files."""

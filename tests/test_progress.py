@@ -50,11 +50,12 @@ def test_resumed_work_is_not_counted_in_the_rate():
     assert "train prior: 500 pairs in " in stream.getvalue()
 
 
-def test_terminal_shows_a_bar_with_rate_and_note():
+def test_terminal_shows_a_bar_with_rate_and_note(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "120")
     stream = Terminal()
     run(TerminalProgress(stream))
     text = stream.getvalue()
-    for part in ("train prior", "1000/1000", "loss 0.31", "written to runs/prior"):
+    for part in ("train prior", "100%", "1,000 pairs in ", "pairs/s", "loss 0.31", "written to runs/prior"):
         assert part in text
 
 

@@ -37,7 +37,7 @@ def test_a_result_replaces_an_older_one(table2_result: Result, tmp_path: Path):
         ("name", "table2-other", "rename the file to table2-other.json"),
         ("cost.prior", -1.0, "prior must take a time from 0 seconds up, got -1.0"),
         ("figures.judge_accuracy", 99.5, "judge_accuracy must be a share from 0 to 1, got 99.5"),
-        ("figures.judge_accuracy", float("nan"), "judge_accuracy must be a share from 0 to 1, got nan"),
+        ("figures.judge_accuracy", float("nan"), "'figures.judge_accuracy': Input should be a finite number"),
         ("figures.samples.consistent.rate", 1.2, "samples.consistent.rate must be a share from 0 to 1"),
         ("figures.samples.num_pairs", 0.5, "'figures.samples.num_pairs': Input should be a valid integer"),
         ("figures.floor.kinds", None, "key 'figures.floor.kinds' is missing"),

@@ -63,27 +63,22 @@ class LineProgress:
     def task(self, description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Open a phase; its last line gives the time taken and the mean rate."""
         start = last_line = time.monotonic()
-        now_done = done
+        num_new = 0
 
         def advance(count: int = 1, note: str = "") -> None:
-            nonlocal now_done, last_line
-            now_done += count
+            nonlocal num_new, last_line
+            num_new += count
             now = time.monotonic()
             if now - last_line < self.seconds_between:
                 return
             last_line = now
-            rate = (now_done - done) / (now - start)
-            parts = [f"{now_done:,} of {total:,} {unit}", format_rate(rate, unit)]
-            if rate > 0:
-                parts.append(f"{format_duration((total - now_done) / rate)} left")
-            self.say(f"{description}: {', '.join([*parts, note] if note else parts)}")
+            now_done = done + num_new
+            figures = _figures_of_running(total - now_done, num_new / (now - start), unit)
+            note = f", {note}" if note else ""
+            self.say(f"{description}: {now_done:,} of {total:,} {unit}, {figures}{note}")
 
         yield advance
-        seconds = time.monotonic() - start
-        self.say(
-            f"{description}: {now_done - done:,} {unit} in {format_duration(seconds)}, "
-            f"{format_rate((now_done - done) / max(seconds, 1e-9), unit)}"
-        )
+        self.say(f"{description}: {_figures_of_finished(num_new, time.monotonic() - start, unit)}")
 
     def say(self, text: str) -> None:
         """Write the line at once, so that a log can be followed."""
@@ -101,25 +96,23 @@ class TerminalProgress:
     @contextmanager
     def task(self, description: str, *, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Open a phase; its bar stays on the screen, with the time taken, when it ends."""
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, ProgressColumn, TextColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
 
-        class RateColumn(TextColumn):
-            """The rate over the last half minute, or over the whole task once it is finished."""
+        class FiguresColumn(ProgressColumn):
+            """Rate over the last half minute and time left; at the end, those of the whole task."""
 
-            def __init__(self) -> None:
-                super().__init__("")
-
-            def render(self, task: "Task"):
-                rate = task.finished_speed or task.speed
-                return TextColumn(format_rate(rate, unit) if rate else "").render(task)
+            def render(self, task: "Task") -> Text:
+                if task.finished:
+                    return Text(_figures_of_finished(total - done, task.finished_time or 0.0, unit))
+                return Text(_figures_of_running(total - round(task.completed), task.speed or 0.0, unit))
 
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            BarColumn(bar_width=16),
+            TextColumn("{task.percentage:3.0f}%"),
+            FiguresColumn(),
             TextColumn("{task.fields[note]}", style="dim"),
         )
         # Two redraws a second: training leaves no spare core for more.
@@ -136,7 +129,7 @@ class TerminalProgress:
 
     def say(self, text: str) -> None:
         """Print the line above a live bar."""
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:
@@ -161,3 +154,14 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {whole_seconds:02d} s" if minutes else f"{whole_seconds} s"
+
+
+def _figures_of_running(num_left: int, rate: float, unit: str) -> str:
+    if rate <= 0:
+        return ""
+    return f"{format_rate(rate, unit)}, {format_duration(num_left / rate)} left"
+
+
+def _figures_of_finished(num_done: int, seconds: float, unit: str) -> str:
+    rate = format_rate(num_done / max(seconds, 1e-9), unit)
+    return f"{num_done:,} {unit} in {format_duration(seconds)}, {rate}"

@@ -46,7 +46,7 @@ class Cost:
 
     def __post_init__(self) -> None:
         for step, seconds in dataclasses.asdict(self).items():
-            if not 0 <= seconds < float("inf"):
+            if seconds < 0:
                 raise ValueError(f"{step} must take a time from 0 seconds up, got {seconds}")
 
 

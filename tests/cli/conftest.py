@@ -39,7 +39,7 @@ def short_recipe() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_model(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder after `short`: all of the parts, none of the skill. Shared: tests do not write into it."""
+    """A model folder after `short`: all parts, no skill. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
     for stage in ("autoencoder", "prior"):
         assert (

@@ -76,7 +76,8 @@ def test_a_group_lists_its_commands(run: Run):
         (["smaple"], "unknown command `mxqvae smaple`; did you mean `mxqvae sample`?"),
         (
             ["zzz"],
-            "unknown command `mxqvae zzz`; choose from data, train, sample, evaluate, reproduce, report",
+            "unknown command `mxqvae zzz`; "
+            "choose from data, train, sample, evaluate, reproduce, report, bench",
         ),
         (["train"], "`mxqvae train` needs one of: autoencoder, prior, judge"),
         (["train", "pryor"], "unknown command `mxqvae train pryor`; did you mean `mxqvae train prior`?"),

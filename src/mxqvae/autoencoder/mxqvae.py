@@ -104,7 +104,7 @@ class MXQVAE(nn.Module):
         self.joint_positions = nn.Parameter(positions) if config.joint_positions else None
         self.joint_encoder = Transformer(config.joint) if config.joint is not None else nn.Identity()
         self.projection = nn.Linear(size, code_size) if size != code_size else nn.Identity()
-        self.quantizer = build_quantizer(config.quantizer)
+        self.quantizer = build_quantizer(config.quantizer, _equal_shares(config.num_image_codes, text.num_latents))
         self.image_mixing = nn.Linear(config.sequence_length, config.num_image_codes)
         if config.identity_mixing:
             nn.init.normal_(self.image_mixing.weight, std=0.01)
@@ -179,3 +179,11 @@ class MXQVAE(nn.Module):
                 words=range(CaptionTokenizer.end_id + 1, self.config.vocab_size),
             ),
         )
+
+
+def _equal_shares(num_image: int, num_text: int) -> Tensor:
+    """Weights (T) by which codes start at image and text latents equally often.
+
+    By mere number nine codes of ten would start at image latents, and captions would get 4 bits a code, not 7.
+    """
+    return torch.cat([torch.full((num_image,), 1 / num_image), torch.full((num_text,), 1 / num_text)])

@@ -95,10 +95,12 @@ class AveragingVectorQuantizer(VectorQuantizer):
 
     counts: Tensor
     sums: Tensor
+    position_weights: Tensor
 
-    def __init__(self, config: QuantizerConfig) -> None:
+    def __init__(self, config: QuantizerConfig, position_weights: Tensor) -> None:
         super().__init__(config)
         self.codebook.requires_grad_(False)
+        self.register_buffer("position_weights", position_weights, persistent=False)
         self.register_buffer("counts", torch.zeros(config.num_codes))
         self.register_buffer("sums", torch.zeros(config.num_codes, config.code_size))
 
@@ -106,7 +108,7 @@ class AveragingVectorQuantizer(VectorQuantizer):
     def prepare(self, latents: Tensor) -> None:
         """Start the codebook at latents of the first training batch."""
         if self.training and not self.counts.any():
-            self._restart(torch.ones_like(self.counts, dtype=torch.bool), latents.flatten(0, 1))
+            self._restart(torch.ones_like(self.counts, dtype=torch.bool), latents)
 
     @torch.no_grad()
     def learn(self, latents: Tensor, indices: Tensor, codes: Tensor) -> Tensor:
@@ -121,14 +123,16 @@ class AveragingVectorQuantizer(VectorQuantizer):
                 distributed.all_reduce(sums)
             self.counts.lerp_(counts, 1 - keep)
             self.sums.lerp_(sums, 1 - keep)
-            self._restart(self.counts < self.config.reset_below, flat)
+            self._restart(self.counts < self.config.reset_below, latents)
             self.codebook.copy_(self.sums / self.counts.clamp_min(1e-5)[:, None])
         return latents.new_zeros(())
 
     def _restart(self, dead: Tensor, latents: Tensor) -> None:
-        """Put the `dead` codes (K) on random rows of `latents` (N, D)."""
+        """Put the `dead` codes (K) on random ones of `latents` (B, T, D)."""
         if dead.any():
-            rows = latents[torch.randint(len(latents), (int(dead.sum()),), device=latents.device)]
+            num = int(dead.sum())
+            positions = self.position_weights.multinomial(num, replacement=True)
+            rows = latents[torch.randint(len(latents), (num,), device=latents.device), positions]
             if distributed.is_initialized():
                 distributed.broadcast(rows, src=0)
             start = max(self.config.reset_below, 1.0)
@@ -137,9 +141,15 @@ class AveragingVectorQuantizer(VectorQuantizer):
             self.codebook[dead] = rows
 
 
-def build_quantizer(config: QuantizerConfig) -> VectorQuantizer:
-    """The quantizer that learns its codebook as the config says."""
-    return VectorQuantizer(config) if config.average_decay is None else AveragingVectorQuantizer(config)
+def build_quantizer(config: QuantizerConfig, position_weights: Tensor) -> VectorQuantizer:
+    """The quantizer that learns its codebook as the config says.
+
+    Args:
+        position_weights: How often, relative to the others, a code (re)starts at a latent of each position (T).
+    """
+    if config.average_decay is None:
+        return VectorQuantizer(config)
+    return AveragingVectorQuantizer(config, position_weights)
 
 
 def codebook_perplexity(usage: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mxqvae.config import configuration, from_json, to_json
@@ -22,6 +22,7 @@ from mxqvae.data.caption_mnist import IMAGE_SIZE
 from mxqvae.data.mnist import DIGIT_SIZE, MnistDigits
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import CELL_SIZE, DigitClassifier, DigitClassifierConfig
+from mxqvae.output_file import new_output_file
 from mxqvae.training.loop import TrainingConfig
 
 SHIPPED_JUDGE = Path(__file__).parent.parent / "weights" / "caption-mnist-judge"
@@ -109,17 +110,12 @@ class Judge:
 
     def save_pretrained(self, folder: Path) -> None:
         """Write `model.safetensors` (float16) and `config.json` into `folder`, each whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        state = self.classifier.state_dict()
-        partial = folder / f".{WEIGHTS_FILE}.partial"
-        save_file(
-            {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
-            partial,
-        )
-        partial.replace(folder / WEIGHTS_FILE)
-        partial = folder / f".{CONFIG_FILE}.partial"
-        partial.write_text(to_json(self.record) + "\n")
-        partial.replace(folder / CONFIG_FILE)
+        state = self.classifier.state_dict().items()
+        half = {name: value.half() if value.is_floating_point() else value for name, value in state}
+        with new_output_file(folder / WEIGHTS_FILE) as partial:
+            partial.write_bytes(save(half))
+        with new_output_file(folder / CONFIG_FILE) as partial:
+            partial.write_text(to_json(self.record) + "\n", encoding="utf-8")
 
     @torch.inference_mode()
     def read(self, images: Tensor) -> list[tuple[Slot, ...]]:

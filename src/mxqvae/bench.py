@@ -1,0 +1,277 @@
+"""The project's claims about speed, as contests that are held again on this machine's CPU.
+
+In a contest two ways to do the same work take turns, and the claim is the ratio of their rates: whatever else
+the machine does slows both. Weights and batches are random, no data set is needed.
+
+B batch, C channels, H heads, T positions, D channels of a head or code, K codes.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.autoencoder.quantizer import QuantizerConfig, VectorQuantizer
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.caption_grammar import compose_caption
+from mxqvae.data.caption_mnist import draw_pairs
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
+from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION
+from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
+from mxqvae.prior.transformer import Prior
+from mxqvae.recipes import find_recipe
+from mxqvae.training.loop import TrainingConfig, training_step
+
+GEMM_SIZE = 2048
+"""Rows and columns of the matrices whose product is the ceiling: large enough that only arithmetic counts."""
+CONVOLUTIONS = ((32, 64, 2, 32), (3, 48, 4, 64), (48, 128, 2, 16))
+"""Channels in and out, stride, cells a side before: where the cliff was found, then the `cpu` preset's."""
+ATTENTIONS = ((4, 24, False), (4, 32, False), (6, 32, True), (2, 64, False), (8, 64, True))
+"""Heads, their size, causal or not: text, joint encoder, prior of `cpu`; joint encoder, prior of `paper`."""
+LENGTHS = (72, 276)
+"""Codes of a pair at 64 and at 128 pixels."""
+CODEBOOKS = ((256, 64), (256, 128))
+"""Codes and their channels, of `cpu` and of `paper`."""
+
+
+class Contender(NamedTuple):
+    """One way to do the work."""
+
+    call: Callable[[], object]
+    work: float
+    """What a call does, in the contest's unit."""
+
+
+class Contest(NamedTuple):
+    """Two ways to do the same work."""
+
+    name: str
+    """The work, then whose rate over whose."""
+    unit: str
+    """Unit of the work: GFLOP (of the arithmetic asked for, whatever a way adds to it) or pairs."""
+    ours: Contender
+    reference: Contender
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How a contest ended."""
+
+    name: str
+    """See `Contest`."""
+    unit: str
+    """Unit of the two rates."""
+    ours: float
+    """Our median rate."""
+    reference: float
+    """The reference's median rate."""
+    ratio: float
+    """Median of our rate over the reference's, turn by turn: above 1 we are faster."""
+    ratio_low: float
+    """Lower quartile of the same."""
+    ratio_high: float
+    """Upper quartile of the same."""
+
+
+def measure(contest: Contest, num_repeats: int) -> Comparison:
+    """Let both sides take `num_repeats` turns each, after one that does not count."""
+    sides = (contest.ours, contest.reference)
+    for side in sides:
+        side.call()  # kernels are chosen and memory is fetched at the first call
+    rates = np.array([[side.work / _seconds(side.call) for side in sides] for _ in range(num_repeats)])
+    ours, reference = np.median(rates, axis=0)
+    low, ratio, high = np.quantile(rates[:, 0] / rates[:, 1], (0.25, 0.5, 0.75))
+    return Comparison(
+        name=contest.name,
+        unit=f"{contest.unit}/s",
+        ours=float(ours),
+        reference=float(reference),
+        ratio=float(ratio),
+        ratio_low=float(low),
+        ratio_high=float(high),
+    )
+
+
+def contests(batch_size: int) -> list[Contest]:
+    """Every contest, with batches of `batch_size` pairs."""
+    return [
+        Contest(f"GEMM of {GEMM_SIZE}: bf16 over fp32", "GFLOP", _gemm(torch.bfloat16), _gemm(torch.float32)),
+        *_convolutions(batch_size),
+        *_attentions(batch_size),
+        *_quantizers(batch_size),
+        *_models(batch_size),
+    ]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _gemm(dtype: torch.dtype) -> Contender:
+    """The ceiling: one product of large square matrices."""
+    left, right = torch.randn(2, GEMM_SIZE, GEMM_SIZE).to(dtype)
+    return Contender(partial(torch.mm, left, right), 2 * GEMM_SIZE**3 / 1e9)
+
+
+def _forward_backward(
+    function: Callable[..., Tensor], inputs: Iterable[Tensor], parameters: Iterable[Tensor], gflop: float
+) -> Contender:
+    """The function in bf16, and the gradients of its parameters and of those inputs that want one."""
+    inputs = list(inputs)
+    wanted = [tensor for tensor in (*inputs, *parameters) if tensor.requires_grad]
+
+    def call() -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = function(*inputs)
+        return torch.autograd.grad(output, wanted, torch.ones_like(output))
+
+    return Contender(call, gflop)
+
+
+def _convolutions(batch_size: int) -> Iterator[Contest]:
+    """Each shape, both ways, against torch's layer of the same function; then the cliff of the widths."""
+
+    def contender(layer: nn.Module, channels: int, size: int, gflop: float) -> Contender:
+        # Images, of 3 channels, need no gradient.
+        x = torch.randn(batch_size, channels, size, size, dtype=torch.bfloat16, requires_grad=channels > 3)
+        return _forward_backward(layer, [x], layer.parameters(), gflop * (3 if channels > 3 else 2))
+
+    for fine, coarse, stride, size in CONVOLUTIONS:
+        small, kernel = size // stride, (2 * stride, stride, stride // 2)  # kernel size, stride, padding
+        gflop = 2 * batch_size * fine * coarse * (2 * size) ** 2 / 1e9
+        yield Contest(
+            f"Convolution {fine}→{coarse} at {size}x{size}: unshuffled over strided",
+            "GFLOP",
+            contender(DownsamplingConvolution(fine, coarse, stride), fine, size, gflop),
+            contender(nn.Conv2d(fine, coarse, *kernel), fine, size, gflop),
+        )
+        yield Contest(
+            f"Transposed convolution {coarse}→{fine} to {size}x{size}: shuffled over strided",
+            "GFLOP",
+            contender(UpsamplingConvolution(coarse, fine, stride), coarse, small, gflop),
+            contender(nn.ConvTranspose2d(coarse, fine, *kernel), coarse, small, gflop),
+        )
+    narrow, wide = (
+        contender(
+            DownsamplingConvolution(width, 128, 2), width, 16, 2 * batch_size * width * 128 * 32**2 / 1e9
+        )
+        for width in (48, 64)
+    )
+    yield Contest("Unshuffled convolution to 128 at 16x16: 48 over 64 channels", "GFLOP", narrow, wide)
+
+
+def plain_attention(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
+    """Two matmuls and a softmax, as `layers.transformer.Attention` computes short sequences (B, H, T, D)."""
+    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-2, -1)
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), float("-inf"))
+    return scores.softmax(dim=-1).to(values.dtype) @ values
+
+
+def fused_attention(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
+    """The same by torch's kernel (B, H, T, D)."""
+    return F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
+
+
+def _attentions(batch_size: int) -> Iterator[Contest]:
+    """What the layer picks at each length over what it does not: above 1 everywhere, it picks right."""
+    for num_heads, size, causal in ATTENTIONS:
+        for length in LENGTHS:
+            shape = (3, batch_size, num_heads, length, size)
+            inputs = [x.requires_grad_() for x in torch.randn(shape, dtype=torch.bfloat16).unbind()]
+            gflop = 12 * batch_size * num_heads * length**2 * size / 1e9
+            plain, fused = (
+                _forward_backward(partial(attention, causal=causal), inputs, [], gflop)
+                for attention in (plain_attention, fused_attention)
+            )
+            work = f"{'Causal attention' if causal else 'Attention'} of {length}, {num_heads} heads of {size}"
+            if length <= LONGEST_PLAIN_ATTENTION:
+                yield Contest(f"{work}: plain over fused", "GFLOP", plain, fused)
+            else:
+                yield Contest(f"{work}: fused over plain", "GFLOP", fused, plain)
+
+
+def _quantizers(batch_size: int) -> Iterator[Contest]:
+    """`VectorQuantizer.nearest` against the product it cannot do without, and against distances."""
+    for num_codes, size in CODEBOOKS:
+        quantizer = VectorQuantizer(QuantizerConfig(num_codes=num_codes, code_size=size))
+        codebook, latents = quantizer.codebook.detach(), torch.randn(batch_size * LENGTHS[0], size)
+        gflop = 2 * len(latents) * num_codes * size / 1e9
+        ours = Contender(partial(quantizer.nearest, latents), gflop)
+        gemm = Contender(partial(torch.mm, latents, codebook.t()), gflop)
+        distances = Contender(partial(_nearest_by_distance, latents, codebook), gflop)
+        work = f"Nearest of {num_codes} codes of {size}"
+        yield Contest(f"{work}: ours over the bare GEMM", "GFLOP", ours, gemm)
+        yield Contest(f"{work}: ours over cdist and argmin", "GFLOP", ours, distances)
+
+
+def _nearest_by_distance(latents: Tensor, codebook: Tensor) -> Tensor:
+    return torch.cdist(latents, codebook).argmin(1)
+
+
+def _models(batch_size: int) -> Iterator[Contest]:
+    """Training steps of both stages and sampling, with the models of the shipped weights' sizes."""
+    recipe = find_recipe("caption-mnist-cpu")
+    drawn = draw_pairs(np.arange(10), "train", 0, first=0, num=1000)
+    captions = [compose_caption(pair.clauses) for pair in drawn]
+    tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
+    config = recipe.autoencoder(tokenizer)
+    autoencoder, prior = MXQVAE(config), Prior(recipe.prior(config))
+    images = torch.rand(batch_size, 3, config.image.image_size, config.image.image_size)
+    pairs = PairBatch(images, tokenizer.encode(captions[:batch_size]))
+    indices = torch.randint(config.quantizer.num_codes, (batch_size, config.sequence_length))
+    yield from _training_steps("Autoencoder", autoencoder, pairs, batch_size)
+    yield from _training_steps("Prior", prior, indices, batch_size)
+
+    # Copies, since those in training and those that sample are in other modes.
+    generator = PairGenerator(tokenizer, MXQVAE(config), Prior(prior.config))
+    yield Contest(
+        "Sampling: with cache over recomputing",
+        "pairs",
+        Contender(lambda: list(generator.sample(batch_size)), batch_size),
+        Contender(
+            lambda: generator.decode(sample_without_cache(generator.prior, SamplingConfig(), batch_size)),
+            batch_size,
+        ),
+    )
+
+
+def _training_steps(name: str, model: nn.Module, batch: object, batch_size: int) -> Iterator[Contest]:
+    """An optimiser step in bf16, against one in fp32 and against the GEMM ceiling."""
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    bf16, fp32 = (
+        partial(training_step, model, batch, optimizer, 1e-4, TrainingConfig(num_steps=1, bf16=is_bf16))
+        for is_bf16 in (True, False)
+    )
+    yield Contest(
+        f"{name} step: bf16 over fp32", "pairs", Contender(bf16, batch_size), Contender(fp32, batch_size)
+    )
+    with FlopCounterMode(display=False) as counter:
+        bf16()
+    step = Contender(bf16, counter.get_total_flops() / 1e9)
+    yield Contest(f"{name} step in bf16: over the bf16 GEMM", "GFLOP", step, _gemm(torch.bfloat16))
+
+
+@torch.inference_mode()
+def sample_without_cache(prior: Prior, sampling: SamplingConfig, num: int) -> Tensor:
+    """Draw `num` samples, indices (num, T), and compute all earlier positions anew for each code."""
+    indices = torch.zeros(num, prior.config.sequence_length, dtype=torch.int64)
+    for position in range(prior.config.sequence_length):
+        x = torch.cat([indices.new_full((num, 1), prior.start_index), indices[:, :position]], dim=1)
+        hidden = prior.transformer(prior.embedding(x) + prior.positions[: position + 1])
+        logits = filter_logits(prior.head(hidden[:, -1]), sampling)
+        indices[:, position] = draw(logits, torch.rand(num, dtype=torch.float64))
+    return indices

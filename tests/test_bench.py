@@ -1,0 +1,122 @@
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mxqvae import bench
+from mxqvae.autoencoder.text import AttentiveTextConfig
+from mxqvae.bench import (
+    ATTENTIONS,
+    CODEBOOKS,
+    CONVOLUTIONS,
+    LENGTHS,
+    Contender,
+    Contest,
+    contests,
+    fused_attention,
+    measure,
+    plain_attention,
+    sample_without_cache,
+)
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig
+from mxqvae.prior.sampling import SamplingConfig, sample_indices
+from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.recipes import RECIPES
+
+
+@pytest.fixture(scope="module")
+def all_contests() -> list[Contest]:
+    return contests(batch_size=1)
+
+
+def test_every_contest_can_be_held(all_contests: list[Contest]):
+    for contest in all_contests:
+        comparison = measure(contest, num_repeats=1)
+        assert comparison.name == contest.name
+        assert comparison.unit in ("GFLOP/s", "pairs/s")
+        for figure in (comparison.ours, comparison.reference, comparison.ratio):
+            assert 0 < figure < math.inf
+
+
+def test_names_tell_contests_apart(all_contests: list[Contest]):
+    names = [contest.name for contest in all_contests]
+    assert len(names) == len(set(names))
+    # Two lines of a table are one too many.
+    assert max(map(len, names)) <= 80
+
+
+def test_both_sides_are_asked_for_the_same_work(all_contests: list[Contest]):
+    uneven = [contest.name for contest in all_contests if contest.ours.work != contest.reference.work]
+    assert [name.partition(":")[0] for name in uneven] == [
+        "Unshuffled convolution to 128 at 16x16",
+        "Autoencoder step in bf16",
+        "Prior step in bf16",
+    ]
+
+
+def test_the_ratio_is_that_of_rates_turn_by_turn(monkeypatch: pytest.MonkeyPatch):
+    # Seconds of each turn, ours and the reference's in turns; the machine is slower by far in the second.
+    seconds = [(1.0, 4.0), (100.0, 200.0), (1.0, 3.0)]
+
+    def clock() -> Iterator[float]:
+        now = 0.0
+        for turn in seconds:
+            for duration in turn:
+                yield now
+                now += duration
+                yield now
+
+    monkeypatch.setattr(bench.time, "perf_counter", clock().__next__)
+    calls: list[str] = []
+    contest = Contest(
+        "work", "pairs", Contender(lambda: calls.append("o"), 8.0), Contender(lambda: calls.append("r"), 4.0)
+    )
+    comparison = measure(contest, num_repeats=3)
+    assert "".join(calls) == "or" * 4
+    assert (comparison.unit, comparison.ours, comparison.reference) == ("pairs/s", 8.0, 1.0)
+    assert (comparison.ratio_low, comparison.ratio, comparison.ratio_high) == (5.0, 6.0, 7.0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_both_attentions_are_one_function(causal: bool):
+    query, keys, values = torch.randn(3, 2, 4, 9, 8, dtype=torch.float64)
+    plain, fused = (f(query, keys, values, causal) for f in (plain_attention, fused_attention))
+    assert torch.allclose(plain, fused)
+
+
+def test_the_layers_choice_is_ours(all_contests: list[Contest]):
+    names = [contest.name for contest in all_contests if "ttention" in contest.name]
+    assert len(names) == len(ATTENTIONS) * len(LENGTHS)
+    for name in names:
+        length = int(name.partition(" of ")[2].partition(",")[0])
+        assert ("plain over fused" in name) == (length <= LONGEST_PLAIN_ATTENTION)
+
+
+def test_both_samplers_draw_the_same():
+    torch.manual_seed(0)
+    transformer = TransformerConfig(num_layers=2, width=16, num_heads=2)
+    prior = Prior(PriorConfig(num_codes=7, sequence_length=5, transformer=transformer)).eval()
+    greedy = SamplingConfig(top_k=1)
+    [expected] = sample_indices(prior, greedy, num=3)
+    assert torch.equal(sample_without_cache(prior, greedy, 3), expected)
+
+
+def test_shapes_are_those_of_the_presets():
+    tokenizer = CaptionTokenizer.train(["This is red 7."], 40)
+    cpu, paper = (
+        RECIPES[name].autoencoder(tokenizer) for name in ("caption-mnist-cpu", "caption-mnist-paper")
+    )
+    assert isinstance(cpu.text, AttentiveTextConfig)
+    stacks = [(cpu.text.decoder, False), (cpu.joint, False)]
+    stacks += [(RECIPES["caption-mnist-cpu"].prior(cpu).transformer, True), (paper.joint, False)]
+    stacks += [(RECIPES["caption-mnist-paper"].prior(paper).transformer, True)]
+    assert [(c.num_heads, c.width // c.num_heads, causal) for c, causal in stacks if c] == list(ATTENTIONS)
+    assert [(c.quantizer.num_codes, c.quantizer.code_size) for c in (cpu, paper)] == list(CODEBOOKS)
+    assert cpu.sequence_length == paper.sequence_length == LENGTHS[0]
+    channels, size, convolutions = 3, cpu.image.image_size, []
+    for stride, width in zip(cpu.image.strides, cpu.image.widths, strict=True):
+        convolutions.append((channels, width, stride, size))
+        channels, size = width, size // stride
+    assert convolutions == list(CONVOLUTIONS[1:])
