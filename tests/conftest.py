@@ -10,16 +10,28 @@ import pytest
 import torch
 from hypothesis import settings
 
+from mxqvae.autoencoder.image import ImageConfig
+from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.autoencoder.quantizer import QuantizerConfig
+from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.data import mnist
 from mxqvae.data.caption_grammar import CENTRE, KINDS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+from mxqvae.data.masking import MaskingConfig
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.consistency import ConsistencyScore, ReadPair, score_pairs
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.prior.sampling import SamplingConfig
+from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.recipes import Recipe
 from mxqvae.results import Cost, Result, Table2Figures
+from mxqvae.training.loop import TrainingConfig
 
 # No deadline: a busy machine is not a wrong result.
 settings.register_profile("mxqvae", deadline=None)
 settings.load_profile("mxqvae")
-
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +72,52 @@ def caption_mnist_small(mnist_sample: mnist.Mnist, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("data") / "caption-mnist"
     build_caption_mnist(CaptionMnistConfig(num_train=300, num_test=60), mnist_sample, folder)
     return folder
+
+
+def _tiny_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
+    """Four image codes and four text codes, a few thousand weights."""
+    return MXQVAEConfig(
+        vocab_size=tokenizer.vocab_size,
+        caption_length=tokenizer.max_length,
+        latent_size=8,
+        image=ImageConfig(strides=(8, 4), widths=(4, 8), num_residual_blocks=1),
+        text=ConvolutionalTextConfig(num_latents=4, widths=(8, 8), mixing_size=4),
+        joint=TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1),
+        quantizer=QuantizerConfig(num_codes=16, code_size=4, average_decay=0.9, reset_below=0.5),
+        masking=MaskingConfig(random_word_share=0.5),
+    )
+
+
+def _tiny_prior(autoencoder: MXQVAEConfig) -> PriorConfig:
+    return PriorConfig(
+        num_codes=autoencoder.quantizer.num_codes,
+        sequence_length=autoencoder.sequence_length,
+        transformer=TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """Both stages with all that can be random in them, four steps each, in one process."""
+    training = TrainingConfig(num_steps=4, batch_size=8, num_warmup_steps=1, bf16=False)
+    return Recipe(
+        description="for tests",
+        num_processes=1,
+        caption_length=None,
+        autoencoder=_tiny_autoencoder,
+        autoencoder_training=training,
+        prior=_tiny_prior,
+        prior_training=training,
+        sampling=SamplingConfig(temperature=0.9),
+    )
+
+
+@pytest.fixture
+def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenerator:
+    """Both stages of the tiny recipe as they start, untrained."""
+    tokenizer = CaptionTokenizer.train(PairDataset.from_parquet(caption_mnist_small, "train").captions)
+    autoencoder = tiny_recipe.autoencoder(tokenizer)
+    return PairGenerator(tokenizer, MXQVAE(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
 
 
 def _read_pairs(kind: str, num_consistent: int, num: int) -> list[ReadPair]:

@@ -91,7 +91,9 @@ def test_files_of_two_models_are_refused(folder: Path):
     (folder / CONFIG_FILE).write_text('{"size": 4}')
     with pytest.raises(MxqvaeError) as refusal:
         load(folder)
-    assert str(refusal.value) == f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE} beside it; draw it again"
+    assert (
+        str(refusal.value) == f"{folder / WEIGHTS_FILE} does not fit {CONFIG_FILE} beside it; draw it again"
+    )
 
 
 def test_a_bad_config_is_named(folder: Path):

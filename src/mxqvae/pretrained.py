@@ -16,6 +16,7 @@ from mxqvae.output_file import new_output_file
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
+C = TypeVar("C")
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -42,11 +43,8 @@ def load_pretrained(folder: Path, config_class: type[Any], build: Callable[[Any]
     Raises:
         MxqvaeError: A file that is missing, damaged or does not fit the other.
     """
-    config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
-    for path in (config_path, weights_path):
-        if not path.is_file():
-            raise MxqvaeError(f"{path} is missing; {remedy}")
-    model = build(from_json(config_class, config_path.read_bytes(), str(config_path)))
+    model = build(read_config(folder, config_class, remedy))
+    weights_path = _existing(folder / WEIGHTS_FILE, remedy)
     try:
         tensors = load_file(weights_path)
     except (SafetensorError, OSError):
@@ -57,3 +55,15 @@ def load_pretrained(folder: Path, config_class: type[Any], build: Callable[[Any]
     except RuntimeError:
         raise MxqvaeError(f"{weights_path} does not fit {CONFIG_FILE} beside it; {remedy}") from None
     return model.eval()
+
+
+def read_config(folder: Path, config_class: type[C], remedy: str) -> C:
+    """Read the config alone; arguments and errors as in `load_pretrained`."""
+    path = _existing(folder / CONFIG_FILE, remedy)
+    return from_json(config_class, path.read_bytes(), str(path))
+
+
+def _existing(path: Path, remedy: str) -> Path:
+    if not path.is_file():
+        raise MxqvaeError(f"{path} is missing; {remedy}")
+    return path

@@ -5,11 +5,12 @@ Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep chec
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -159,10 +160,10 @@ def _stored_indices(
     path = run / "indices.safetensors"
     content = (weights / WEIGHTS_FILE).read_bytes() + json.dumps(pairs.captions).encode()
     identity = hashlib.sha256(content).hexdigest()
-    if path.exists():
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("identity") == identity:
-                return file.get_tensor("indices").long()
+    # A file that is missing or damaged is made anew.
+    with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("identity") == identity:
+            return file.get_tensor("indices").long()
     indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})

@@ -42,7 +42,7 @@ def test_shapes():
 
 
 def test_latents_stand_in_row_major_order():
-    """A change in one corner of the image changes the latents of that corner and not those of the opposite."""
+    """A change in one corner of the image changes the latents of that corner, and none far from it."""
     encoder = ImageEncoder(ImageConfig(image_size=64, strides=(8,), widths=(4,), num_residual_blocks=0), 3)
     image = torch.randn(1, 3, 64, 64)
     changed = image.clone()

@@ -57,12 +57,16 @@ class TestWords:
 
     def test_random_words_take_their_share(self):
         token_ids = captions([10_000], 10_000)
-        masked = mask_words(token_ids, 0.5, 0.4, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0))
+        masked = mask_words(
+            token_ids, 0.5, 0.4, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
+        )
         assert int((masked == MASK).sum()) / 5_000 == pytest.approx(0.6, abs=0.03)
 
     def test_every_word_is_hidden_equally_often(self):
         token_ids = captions([10] * 10_000, 12)
-        masked = mask_words(token_ids, 0.3, 0.0, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0))
+        masked = mask_words(
+            token_ids, 0.3, 0.0, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
+        )
         shares = (masked == MASK).float().mean(0)
         torch.testing.assert_close(shares[:10], torch.full((10,), 0.3), rtol=0, atol=0.02)
 

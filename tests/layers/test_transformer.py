@@ -11,7 +11,8 @@ from mxqvae.layers.transformer import Attention, Transformer, TransformerConfig,
 
 
 def config(**changes: Any) -> TransformerConfig:
-    return TransformerConfig(**({"num_layers": 2, "width": 12, "num_heads": 3} | changes))
+    sizes: dict[str, Any] = {"num_layers": 2, "width": 12, "num_heads": 3}
+    return TransformerConfig(**(sizes | changes))
 
 
 def copy_attention(ours: Attention, theirs: nn.MultiheadAttention) -> None:

@@ -59,6 +59,8 @@ class MXQVAEConfig:
             raise ValueError(f"joint.width {self.joint.width} differs from latent_size {self.latent_size}")
         if isinstance(self.text, ConvolutionalTextConfig):
             self.text.kernel_size(self.caption_length)
+        else:
+            self.text.words_per_latent(self.caption_length)
 
     @property
     def num_image_codes(self) -> int:

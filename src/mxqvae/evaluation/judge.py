@@ -12,17 +12,15 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from mxqvae.config import configuration, from_json, to_json
+from mxqvae.config import configuration
 from mxqvae.data.caption_grammar import CENTRE, COLOURS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import IMAGE_SIZE
 from mxqvae.data.mnist import DIGIT_SIZE, MnistDigits
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import CELL_SIZE, DigitClassifier, DigitClassifierConfig
-from mxqvae.output_file import new_output_file
+from mxqvae.pretrained import load_pretrained, read_config, save_pretrained
 from mxqvae.training.loop import TrainingConfig
 
 SHIPPED_JUDGE = Path(__file__).parent.parent / "weights" / "caption-mnist-judge"
@@ -45,7 +43,6 @@ UNCLEAR = "unclear"
 POSITIONS = (*QUADRANTS, CENTRE)
 """Where the cells lie, in the order of `cut_cells`."""
 IMAGES_AT_A_TIME = 500
-CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
 
 @configuration
@@ -91,31 +88,13 @@ class Judge:
         Raises:
             MxqvaeError: A file that is missing, damaged or does not fit the other.
         """
-        config_path, weights_path = folder / CONFIG_FILE, folder / WEIGHTS_FILE
         remedy = "train a judge with `mxqvae train judge`, or leave the folder out to take the shipped one"
-        for path in (config_path, weights_path):
-            if not path.is_file():
-                raise MxqvaeError(f"judge {path} is missing; {remedy}")
-        record = from_json(JudgeRecord, config_path.read_bytes(), f"judge {config_path}")
-        classifier = DigitClassifier(record.config.classifier)
-        try:
-            classifier.load_state_dict(load_file(weights_path))
-        except (SafetensorError, OSError):
-            raise MxqvaeError(f"judge {weights_path} is damaged; {remedy}") from None
-        except RuntimeError:
-            raise MxqvaeError(
-                f"judge {weights_path} does not fit {CONFIG_FILE} beside it; {remedy}"
-            ) from None
-        return cls(classifier, record)
+        record = read_config(folder, JudgeRecord, remedy)
+        return cls(load_pretrained(folder, JudgeRecord, _build_classifier, remedy), record)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write `model.safetensors` (float16) and `config.json` into `folder`, each whole or not at all."""
-        state = self.classifier.state_dict().items()
-        half = {name: value.half() if value.is_floating_point() else value for name, value in state}
-        with new_output_file(folder / WEIGHTS_FILE) as partial:
-            partial.write_bytes(save(half))
-        with new_output_file(folder / CONFIG_FILE) as partial:
-            partial.write_text(to_json(self.record) + "\n", encoding="utf-8")
+        save_pretrained(folder, self.record, self.classifier)
 
     @torch.inference_mode()
     def read(self, images: Tensor) -> list[tuple[Slot, ...]]:
@@ -142,6 +121,8 @@ class Judge:
     def _read_batch(self, images: Tensor) -> list[tuple[Slot, ...]]:
         cells = cut_cells(images.float() / 255)
         present = find_digits(cells)
+        if not present.any():  # pixel_unshuffle does not take an empty batch
+            return [()] * len(images)
         image_numbers, cell_numbers = present.nonzero(as_tuple=True)
         shown = cells[image_numbers, cell_numbers]
         digits = self.classifier(ink(shown).unsqueeze(1)).argmax(-1)
@@ -152,6 +133,10 @@ class Judge:
         for image, cell, digit, colour in found:
             slots[image].append(Slot(POSITIONS[cell], digit, colour))
         return [tuple(image_slots) for image_slots in slots]
+
+
+def _build_classifier(record: JudgeRecord) -> DigitClassifier:
+    return DigitClassifier(record.config.classifier)
 
 
 def cut_cells(images: Tensor) -> Tensor:

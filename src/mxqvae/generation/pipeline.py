@@ -53,10 +53,9 @@ class PairGenerator:
         codes = (autoencoder.config.quantizer.num_codes, autoencoder.config.sequence_length)
         if codes != (prior.config.num_codes, prior.config.sequence_length):
             raise MxqvaeError("the prior was trained on codes of another autoencoder; train it on this one's")
-        if tokenizer.vocab_size != autoencoder.config.vocab_size:
-            raise MxqvaeError(
-                "the tokenizer's vocabulary is not the autoencoder's; use the one it was trained with"
-            )
+        captions = (autoencoder.config.vocab_size, autoencoder.config.caption_length)
+        if captions != (tokenizer.vocab_size, tokenizer.max_length):
+            raise MxqvaeError("the tokenizer is not the autoencoder's; use the one it was trained with")
         self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
 
     @classmethod

@@ -56,6 +56,7 @@ def companions(num: int, target: Callable[..., Any], *arguments: Any) -> Iterato
     finally:
         for process in others:
             process.kill()
+            process.join()
         if distributed.is_initialized():
             distributed.destroy_process_group()
         torch.set_num_threads(num_threads)

@@ -1,0 +1,218 @@
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+
+from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation import pipeline
+from mxqvae.generation.pipeline import PairGenerator, SampledPairs, find_weights, to_floats
+from mxqvae.prior.sampling import SamplingConfig, sample_indices
+from mxqvae.prior.transformer import Prior
+
+FILES = [
+    "tokenizer.json",
+    "autoencoder/config.json",
+    "autoencoder/model.safetensors",
+    "prior/config.json",
+    "prior/model.safetensors",
+]
+
+
+@pytest.fixture
+def folder(tiny_generator: PairGenerator, tmp_path: Path) -> Path:
+    """A model folder."""
+    tiny_generator.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def equal(first: SampledPairs, second: SampledPairs) -> bool:
+    return (
+        np.array_equal(first.images, second.images)
+        and first.captions == second.captions
+        and first.indices.equal(second.indices)
+    )
+
+
+class TestSampling:
+    def test_pairs_are_what_the_prior_s_codes_decode_to(self, tiny_generator: PairGenerator):
+        sampling = SamplingConfig(temperature=0.7, top_k=5)
+        batches = list(tiny_generator.sample(70, seed=3, first=10, sampling=sampling))
+        blocks = sample_indices(tiny_generator.prior, sampling, num=70, seed=3, first=10)
+        for batch, indices in zip(batches, blocks, strict=True):
+            assert equal(batch, tiny_generator.decode(indices))
+        assert sum(len(batch.captions) for batch in batches) == 70
+
+    def test_pairs_are_as_people_look_at_them(self, tiny_generator: PairGenerator):
+        (pairs,) = tiny_generator.sample(3)
+        assert pairs.images.shape == (3, 64, 64, 3)
+        assert pairs.images.dtype == np.uint8
+        assert len(pairs.captions) == 3
+        assert all(isinstance(caption, str) for caption in pairs.captions)
+        assert pairs.indices.shape == (3, 8)
+
+    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}])
+    def test_bad_numbers_are_refused_before_the_first_pair_is_asked_for(
+        self, tiny_generator: PairGenerator, change: dict[str, Any]
+    ):
+        options: dict[str, Any] = {"num": 1} | change
+        with pytest.raises(MxqvaeError, match=f"^{next(iter(change))} must be"):
+            tiny_generator.sample(**options)
+
+    def test_dropout_is_off(self, tiny_generator: PairGenerator):
+        assert not tiny_generator.autoencoder.training
+        assert not tiny_generator.prior.training
+
+
+class TestEncoding:
+    def test_pairs_become_the_autoencoder_s_codes(
+        self, tiny_generator: PairGenerator, caption_mnist_small: Path
+    ):
+        pairs = PairDataset.from_parquet(caption_mnist_small, "test")
+        indices = tiny_generator.encode(pairs.images[:5], pairs.captions[:5])
+        token_ids = tiny_generator.tokenizer.encode(pairs.captions[:5])
+        batch = PairBatch(to_floats(pairs.images[:5]), token_ids)
+        assert indices.equal(tiny_generator.autoencoder.encode(batch))
+        assert tiny_generator.decode(indices).images.shape == (5, 64, 64, 3)
+
+    def test_unknown_words_are_named(self, tiny_generator: PairGenerator):
+        with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
+            tiny_generator.encode(torch.zeros(1, 64, 64, 3, dtype=torch.uint8), ["This is purple 7."])
+
+    def test_pixels_become_shares_of_full_intensity(self):
+        images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+        assert to_floats(images).equal(torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1))
+
+
+class TestFolders:
+    def test_what_is_saved_samples_the_same_when_loaded(self, folder: Path, tmp_path: Path):
+        loaded = PairGenerator.from_pretrained(folder)
+        loaded.save_pretrained(tmp_path / "copy")
+        again = PairGenerator.from_pretrained(str(tmp_path / "copy"))
+        for first, second in zip(loaded.sample(70, seed=5), again.sample(70, seed=5), strict=True):
+            assert equal(first, second)
+
+    def test_a_folder_holds_the_five_files(self, folder: Path):
+        assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(FILES)
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_missing_file_is_named(self, folder: Path, name: str):
+        (folder / name).unlink()
+        with pytest.raises(MxqvaeError) as refusal:
+            PairGenerator.from_pretrained(folder)
+        stage = "prior" if name.startswith("prior") else "autoencoder"
+        assert str(refusal.value).startswith(f"{folder / name} is missing; ")
+        assert f"`mxqvae train {stage}`" in str(refusal.value)
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_damaged_file_is_named(self, folder: Path, name: str):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-10])
+        with pytest.raises(MxqvaeError) as refusal:
+            PairGenerator.from_pretrained(folder)
+        assert str(path) in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+    @pytest.mark.parametrize("stage", ["autoencoder", "prior"])
+    def test_weights_of_another_size_are_named(self, folder: Path, stage: str):
+        config = folder / stage / "config.json"
+        config.write_text(config.read_text().replace('"num_codes": 16', '"num_codes": 17'))
+        with pytest.raises(
+            MxqvaeError, match=r"model\.safetensors does not fit config\.json beside it; train"
+        ):
+            PairGenerator.from_pretrained(folder)
+
+    def test_an_empty_folder_is_no_model(self, tmp_path: Path):
+        with pytest.raises(MxqvaeError, match=r"tokenizer\.json is missing; `mxqvae train autoencoder`"):
+            PairGenerator.from_pretrained(tmp_path)
+
+
+class TestParts:
+    def test_a_prior_of_other_codes_is_refused(self, tiny_generator: PairGenerator):
+        for change in ({"num_codes": 17}, {"sequence_length": 9}):
+            other = Prior(dataclasses.replace(tiny_generator.prior.config, **change))
+            with pytest.raises(MxqvaeError, match="the prior was trained on codes of another autoencoder"):
+                PairGenerator(tiny_generator.tokenizer, tiny_generator.autoencoder, other)
+
+    def test_a_tokenizer_of_other_captions_is_refused(self, tiny_generator: PairGenerator):
+        words = [
+            tiny_generator.tokenizer.decode(torch.arange(4, tiny_generator.tokenizer.vocab_size)[None])[0]
+        ]
+        for tokenizer in (CaptionTokenizer.train(["Red."]), CaptionTokenizer.train(words, 99)):
+            with pytest.raises(MxqvaeError, match="the tokenizer is not the autoencoder's"):
+                PairGenerator(tokenizer, tiny_generator.autoencoder, tiny_generator.prior)
+
+    def test_parts_are_put_in_eval_mode(self, tiny_generator: PairGenerator):
+        autoencoder, prior = MXQVAE(tiny_generator.autoencoder.config), Prior(tiny_generator.prior.config)
+        PairGenerator(tiny_generator.tokenizer, autoencoder, prior)
+        assert not autoencoder.training
+        assert not prior.training
+
+
+class TestHub:
+    @pytest.fixture(autouse=True)
+    def offline(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+    @pytest.mark.parametrize("name", ["nobody/nothing", "no such folder", "a/b/c", "runs/mine", ""])
+    def test_what_is_neither_folder_nor_repository_is_named(
+        self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(MxqvaeError) as refusal:
+            PairGenerator.from_pretrained(name)
+        message = str(refusal.value)
+        assert "\n" not in message
+        if name:
+            assert message.startswith(
+                f"weights {name!r} are neither a folder nor a hub repository within reach ("
+            )
+            assert message.endswith(
+                "; give a folder that training wrote, or leave the option out to take the shipped weights"
+            )
+
+    def test_a_repository_is_downloaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
+        asked = []
+
+        def download(repository: str) -> str:
+            asked.append(repository)
+            return str(folder)
+
+        monkeypatch.setattr(pipeline, "snapshot_download", download)
+        assert find_weights("somebody/pairs") == folder
+        assert asked == ["somebody/pairs"]
+
+    def test_a_folder_is_preferred(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(pipeline, "snapshot_download", pytest.fail)
+        shutil.move(folder, folder.parent / "somebody")
+        monkeypatch.chdir(folder.parent)
+        assert find_weights("somebody") == Path("somebody")
+
+    def test_uploading_sends_the_folder(
+        self, tiny_generator: PairGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        calls: list[tuple[str, dict[str, Any]]] = []
+
+        class FakeHub:
+            def create_repo(self, repository: str, **options: Any) -> None:
+                calls.append((repository, options))
+
+            def upload_folder(self, **options: Any) -> str:
+                calls.append((options["repo_id"], options))
+                return "https://hub/somebody/pairs"
+
+        monkeypatch.setattr(pipeline, "HfApi", FakeHub)
+        address = tiny_generator.push_to_hub("somebody/pairs", tmp_path / "upload", private=True)
+        assert address == "https://hub/somebody/pairs"
+        assert [name for name, _ in calls] == ["somebody/pairs", "somebody/pairs"]
+        assert calls[0][1]["private"] is True
+        assert PairGenerator.from_pretrained(calls[1][1]["folder_path"])

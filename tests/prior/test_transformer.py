@@ -1,0 +1,95 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.prior.transformer import Prior, PriorConfig, PriorLosses
+
+SMALL = PriorConfig(
+    num_codes=9,
+    sequence_length=11,
+    transformer=TransformerConfig(num_layers=2, width=12, num_heads=3, dropout=0.1),
+)
+
+
+def test_the_paper_s_size():
+    with torch.device("meta"):
+        prior = Prior(PriorConfig())
+    assert 25.2e6 < sum(parameter.numel() for parameter in prior.parameters()) < 25.6e6
+
+
+def test_the_start_is_gpt_2_s():
+    prior = Prior(SMALL)
+    for module in prior.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            assert float(module.weight.detach().std()) == pytest.approx(0.02, rel=0.3)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            assert not module.bias.any()
+
+
+class TestLogits:
+    def test_there_is_one_for_each_code_and_none_for_the_start(self):
+        assert Prior(SMALL).logits(torch.randint(9, (2, 11))).shape == (2, 11, 9)
+
+    @pytest.mark.parametrize("position", [0, 4, 9])
+    def test_a_code_changes_those_after_it_and_none_before(self, position: int):
+        prior = Prior(SMALL).eval()
+        indices = torch.randint(9, (1, 11))
+        changed = indices.clone()
+        changed[0, position] = (indices[0, position] + 1) % 9
+        before, after = prior.logits(indices)[0], prior.logits(changed)[0]
+        assert before[: position + 1].equal(after[: position + 1])
+        assert (before[position + 1 :] - after[position + 1 :]).abs().amax(1).all()
+
+    def test_position_matters(self):
+        prior = Prior(SMALL).eval()
+        logits = prior.logits(torch.full((1, 11), 4))[0]
+        assert (logits[1:] - logits[:-1]).abs().amax(1).all()
+
+    def test_dropout_works_in_training_only(self):
+        prior, indices = Prior(SMALL), torch.randint(9, (2, 11))
+        assert not prior.logits(indices).equal(prior.logits(indices))
+        prior.eval()
+        assert prior.logits(indices).equal(prior.logits(indices))
+
+
+class TestLoss:
+    def test_it_is_the_mean_surprise_of_all_codes(self):
+        prior, indices = Prior(SMALL).eval(), torch.randint(9, (2, 11))
+        surprise = 0.0
+        for row, codes in zip(prior.logits(indices).tolist(), indices.tolist(), strict=True):
+            for logits, code in zip(row, codes, strict=True):
+                surprise += math.log(sum(math.exp(logit) for logit in logits)) - logits[code]
+        assert float(prior.loss(indices).total.detach()) == pytest.approx(surprise / 22, rel=1e-5)
+        assert prior(indices).total.equal(prior.loss(indices).total)
+
+    def test_an_untrained_prior_knows_nothing(self):
+        loss = Prior(SMALL).loss(torch.randint(9, (50, 11))).total
+        assert float(loss.detach()) == pytest.approx(math.log(9), abs=0.05)
+
+    def test_a_rule_is_soon_learnt(self):
+        """After the first code, each code is the one before it plus 2: one unknown code in 11."""
+        prior = Prior(SMALL)
+        optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-2)
+        for _ in range(120):
+            indices = (torch.randint(9, (32, 1)) + 2 * torch.arange(11)) % 9
+            loss = prior.loss(indices).total
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert math.log(9) / 11 - 0.05 < float(loss.detach()) < 0.5 * math.log(9)
+
+
+def test_the_summary_is_the_mean_over_steps():
+    figures = Prior(SMALL).summarise(PriorLosses(torch.tensor(6.0)), 3)
+    assert figures == {"total": 2.0, "prior_perplexity": pytest.approx(math.exp(2))}
+
+
+@pytest.mark.parametrize("change", [{"num_codes": 1}, {"sequence_length": 0}])
+def test_impossible_sizes_are_refused(change: dict[str, Any]):
+    with pytest.raises(ValidationError):
+        PriorConfig(**change)

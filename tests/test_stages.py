@@ -1,0 +1,225 @@
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from mxqvae import stages
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.recipes import Recipe
+from mxqvae.stages import encode_pairs, train_autoencoder, train_prior
+from mxqvae.training import loop
+
+WEIGHTS = [Path("autoencoder/model.safetensors"), Path("prior/model.safetensors")]
+TRAINERS = {"autoencoder": train_autoencoder, "prior": train_prior}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder after both stages. Shared: tests do not write into it."""
+    out = tmp_path_factory.mktemp("stages") / "model"
+    train_autoencoder(tiny_recipe, caption_mnist_small, out)
+    train_prior(tiny_recipe, caption_mnist_small, out)
+    return out
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """While the fixture's patch holds, Ctrl-C comes before the third step."""
+    step, calls = loop.training_step, []
+
+    def stop_at_the_third(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(loop, "training_step", stop_at_the_third)
+    return monkeypatch
+
+
+class TestModelFolder:
+    def test_it_samples(self, model: Path):
+        (pairs,) = PairGenerator.from_pretrained(model).sample(2)
+        assert pairs.images.shape == (2, 64, 64, 3)
+        assert len(pairs.captions) == 2
+
+    def test_the_tokenizer_knows_the_training_captions(self, model: Path, caption_mnist_small: Path):
+        captions = PairDataset.from_parquet(caption_mnist_small, "train").captions
+        tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
+        assert tokenizer.decode(tokenizer.encode(captions)) == captions
+
+    @pytest.mark.parametrize("stage", ["autoencoder", "prior"])
+    def test_the_log_has_the_first_step_and_the_last(self, model: Path, stage: str):
+        lines = [json.loads(line) for line in (model / "runs" / stage / "log.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [1, 4]
+        assert all(line["total"] > 0 and line["pairs_per_second"] > 0 for line in lines)
+
+    def test_the_codebook_is_watched_from_the_first_step(self, model: Path):
+        for line in (model / "runs" / "autoencoder" / "log.jsonl").read_text().splitlines():
+            figures = json.loads(line)
+            assert 1 <= figures["codebook_perplexity"] <= 16
+            assert 0 <= figures["dead_codes"] < 16
+            assert 0 <= figures["words_right"] <= 1
+
+    @pytest.mark.parametrize(
+        "picture", ["autoencoder/reconstructions-0000004.png", "prior/samples-0000004.png"]
+    )
+    def test_pictures_show_how_far_it_is(self, model: Path, picture: str):
+        with Image.open(model / "runs" / picture) as image:
+            assert np.asarray(image.convert("RGB")).max() > 0
+
+
+class TestResuming:
+    @pytest.mark.parametrize("stage", TRAINERS)
+    def test_a_stopped_stage_ends_in_the_same_weights(
+        self,
+        stage: str,
+        model: Path,
+        tiny_recipe: Recipe,
+        caption_mnist_small: Path,
+        tmp_path: Path,
+        stopping: pytest.MonkeyPatch,
+    ):
+        out = tmp_path / "model"
+        if stage == "prior":
+            shutil.copytree(model / "autoencoder", out / "autoencoder")
+            shutil.copy(model / "tokenizer.json", out)
+        with pytest.raises(KeyboardInterrupt):
+            TRAINERS[stage](tiny_recipe, caption_mnist_small, out)
+        assert not (out / stage / "model.safetensors").exists() or stage == "autoencoder"
+        stopping.undo()
+        TRAINERS[stage](tiny_recipe, caption_mnist_small, out)
+        weights = Path(stage, "model.safetensors")
+        assert (out / weights).read_bytes() == (model / weights).read_bytes()
+
+    def test_finished_stages_are_not_run_again(
+        self,
+        model: Path,
+        tiny_recipe: Recipe,
+        caption_mnist_small: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        monkeypatch.setattr(loop, "training_step", pytest.fail)
+        train_autoencoder(tiny_recipe, caption_mnist_small, out)
+        train_prior(tiny_recipe, caption_mnist_small, out)
+        for weights in WEIGHTS:
+            assert (out / weights).read_bytes() == (model / weights).read_bytes()
+
+    def test_other_settings_are_refused(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        training = dataclasses.replace(tiny_recipe.prior_training, learning_rate=0.5)
+        other = dataclasses.replace(tiny_recipe, prior_training=training, autoencoder_training=training)
+        for stage in TRAINERS.values():
+            with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another"):
+                stage(other, caption_mnist_small, out)
+
+
+class TestSeed:
+    def test_it_decides_the_weights(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        for seed, is_same in ((0, True), (1, False)):
+            out = tmp_path / str(seed)
+            train_autoencoder(tiny_recipe, caption_mnist_small, out, seed)
+            same = (out / WEIGHTS[0]).read_bytes() == (model / WEIGHTS[0]).read_bytes()
+            assert same == is_same
+
+    @pytest.mark.parametrize("seed", [-1, 2**32])
+    def test_one_out_of_range_is_named(
+        self, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path, seed: int
+    ):
+        with pytest.raises(MxqvaeError, match=rf"^training: 'seed': Input should be .* \(got {seed}\)$"):
+            train_autoencoder(tiny_recipe, caption_mnist_small, tmp_path / "model", seed)
+
+
+class TestEncoding:
+    def test_a_split_is_encoded_pair_by_pair(
+        self, model: Path, caption_mnist_small: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        generator = PairGenerator.from_pretrained(model)
+        pairs = PairDataset.from_parquet(caption_mnist_small, "test")
+        monkeypatch.setattr(stages, "PAIRS_AT_A_TIME", 25)
+        indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs)
+        assert indices.equal(generator.encode(pairs.images, pairs.captions))
+        nn.Embedding(16, 2)(indices).sum().backward()  # tensors of inference mode would refuse this
+
+    def test_codes_are_kept_and_made_anew_when_damaged(
+        self,
+        model: Path,
+        tiny_recipe: Recipe,
+        caption_mnist_small: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        with monkeypatch.context() as patch:
+            patch.setattr(stages, "encode_pairs", pytest.fail)
+            train_prior(tiny_recipe, caption_mnist_small, out)
+        kept = out / "runs" / "prior" / "indices.safetensors"
+        kept.write_bytes(kept.read_bytes()[:-1])
+        train_prior(tiny_recipe, caption_mnist_small, out)
+        assert (out / WEIGHTS[1]).read_bytes() == (model / WEIGHTS[1]).read_bytes()
+
+
+class TestBadInput:
+    def test_a_prior_needs_an_autoencoder(
+        self, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        with pytest.raises(
+            MxqvaeError, match=r"config\.json is missing; train it with `mxqvae train autoenc"
+        ):
+            train_prior(tiny_recipe, caption_mnist_small, tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_folder_of_something_else_is_left_alone(
+        self, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        (tmp_path / "thesis.tex").write_text("precious")
+        with pytest.raises(
+            MxqvaeError, match="has content and no run to resume; choose another output folder"
+        ):
+            train_autoencoder(tiny_recipe, caption_mnist_small, tmp_path)
+        with pytest.raises(MxqvaeError, match="is not a folder; choose another output folder"):
+            train_autoencoder(tiny_recipe, caption_mnist_small, tmp_path / "thesis.tex")
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+    def test_a_missing_data_set_is_named(self, tiny_recipe: Recipe, tmp_path: Path):
+        with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it with `mxqvae data"):
+            train_autoencoder(tiny_recipe, tmp_path / "nowhere", tmp_path / "model")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_captions_that_do_not_fit_the_recipe_are_named(
+        self, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        short = dataclasses.replace(tiny_recipe, caption_length=20)
+        with pytest.raises(MxqvaeError, match="words and marks, 19 fit: '"):
+            train_autoencoder(short, caption_mnist_small, tmp_path / "model")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_both_stages_train_in_two_processes(caption_mnist_small: Path, tmp_path: Path):
+    """The recipe's presets are functions of the package, which a companion can import."""
+    from mxqvae.recipes import find_recipe
+
+    recipe = find_recipe("caption-mnist-cpu")
+    training = dataclasses.replace(recipe.autoencoder_training, num_steps=2, batch_size=8, bf16=False)
+    recipe = dataclasses.replace(
+        recipe, num_processes=2, autoencoder_training=training, prior_training=training
+    )
+    train_autoencoder(recipe, caption_mnist_small, tmp_path / "model")
+    train_prior(recipe, caption_mnist_small, tmp_path / "model")
+    assert PairGenerator.from_pretrained(tmp_path / "model")
+    assert torch.distributed.is_initialized() is False
