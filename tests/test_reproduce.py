@@ -12,7 +12,7 @@ from mxqvae.evaluation.judge import JudgeConfig
 from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.reproduce import TABLE2_ROWS, Row, Table2Run
-from mxqvae.results import read_result
+from mxqvae.results import current_commit, read_result
 from mxqvae.training.loop import TrainingConfig
 
 STEPS = ["data", "judge", "autoencoder", "prior", "sampling", "scoring"]
@@ -51,7 +51,9 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Run, monkeypatch: pyt
     assert json.loads((run.work / "data" / "manifest.json").read_text())["seed"] == 3
     costs = dataclasses.asdict(result.cost)
     assert list(costs) == STEPS
-    assert json.loads((run.work / "cost.json").read_text()).keys() == costs.keys()
+    records = [json.loads((run.work / name).read_text()) for name in ("steps.json", "tiny-steps.json")]
+    assert [*records[0], *records[1]] == STEPS
+    assert {record["commit"] for record in {**records[0], **records[1]}.values()} == {current_commit()}
 
     # Again: nothing but the score is made anew, and the cost of the rest is not forgotten.
     for step in ("_build_data", "_train_judge", "_train_autoencoder", "_train_prior", "_sample"):
@@ -70,7 +72,7 @@ def test_a_run_goes_on_where_it_was_stopped(run: Table2Run, monkeypatch: pytest.
         patch.setattr(Table2Run, "_train_judge", stop)
         with pytest.raises(KeyboardInterrupt):
             run.execute()
-    assert {path.name for path in run.work.iterdir()} == {"data", "cost.json"}
+    assert {path.name for path in run.work.iterdir()} == {"data", "steps.json"}
     assert not run.results.exists()
     monkeypatch.setattr(Table2Run, "_build_data", pytest.fail)
     assert read_result(run.execute()).cost.data > 0

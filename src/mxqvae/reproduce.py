@@ -1,7 +1,7 @@
 """Reruns rows of Table 2 from the raw digits: data, judge, both stages, samples, score, result file.
 
 Each step leaves a file or folder in the work folder and is passed over when that is there; training resumes
-from its checkpoint. The time that each step took is kept beside them, so that a result names its whole cost.
+from its checkpoint. Time and commit of each step are kept beside them, so that a result names its whole cost.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,6 +51,9 @@ class Row:
     recipe: str
     """The recipe that makes it."""
 
+
+SHARED_STEPS = ("data", "judge")
+"""Steps that serve every row."""
 
 TABLE2_ROWS = {"mxqvae": Row("MXQ-VAE", "caption-mnist-cpu")}
 
@@ -164,14 +168,14 @@ class Table2Run:
             judge_accuracy=judge.record.test_accuracy,
         )
         seconds = time.monotonic() - started
-        costs = self._costs() | {"scoring": seconds}
+        costs = {name: record["seconds"] for name, record in self._records().items()} | {"scoring": seconds}
         result = Result(
             name=f"table2-{self.row}",
             table="table2",
             row=TABLE2_ROWS[self.row].label,
             recipe=TABLE2_ROWS[self.row].recipe,
             seed=self.seed,
-            commit=current_commit(),
+            commit=self._commits(),
             hardware=describe_hardware(torch.device("cpu")),
             versions=list_versions(),
             cost=Cost(**{name: round(costs.get(name, 0.0), 1) for name in Cost.__dataclass_fields__}),
@@ -181,13 +185,19 @@ class Table2Run:
         write_result(result, self.results)
         return seconds
 
-    @property
-    def _cost_file(self) -> Path:
-        return self.work / "cost.json"
+    def _commits(self) -> str:
+        """The commit that all steps ran from, or the first and the last of them."""
+        commits = [record["commit"] for record in self._records().values()] + [current_commit()]
+        return commits[0] if len(set(commits)) == 1 else f"{commits[0].split()[0]} to {commits[-1]}"
 
-    def _costs(self) -> dict[str, float]:
-        return json.loads(self._cost_file.read_text()) if self._cost_file.exists() else {}
+    def _records(self) -> dict[str, dict[str, Any]]:
+        """Seconds and commit of the steps done so far, by name; those that all rows share among them."""
+        files = (self.work / "steps.json", self.work / f"{self.row}-steps.json")
+        return {k: v for file in files if file.exists() for k, v in json.loads(file.read_text()).items()}
 
     def _record(self, step: str, seconds: float) -> None:
-        with new_output_file(self._cost_file) as path:
-            path.write_text(json.dumps(self._costs() | {step: round(seconds, 1)}, indent=2) + "\n")
+        file = self.work / ("steps.json" if step in SHARED_STEPS else f"{self.row}-steps.json")
+        records = json.loads(file.read_text()) if file.exists() else {}
+        record = {"seconds": round(seconds, 1), "commit": current_commit()}
+        with new_output_file(file) as path:
+            path.write_text(json.dumps(records | {step: record}, indent=2) + "\n")

@@ -98,13 +98,14 @@ class PairGenerator:
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
         return (self.decode(i) for i in sample_indices(self.prior, sampling, num=num, seed=seed, first=first))
 
-    def encode(self, images: Tensor, captions: list[str]) -> Tensor:
+    def encode(self, images: np.ndarray, captions: list[str]) -> Tensor:
         """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.
 
         Raises:
             MxqvaeError: A caption with words outside the vocabulary.
         """
-        return self.autoencoder.encode(PairBatch(to_floats(images), self.tokenizer.encode(captions)))
+        floats = to_floats(torch.from_numpy(images))
+        return self.autoencoder.encode(PairBatch(floats, self.tokenizer.encode(captions)))
 
     def decode(self, indices: Tensor) -> SampledPairs:
         """The pairs of `indices` (B, T)."""
