@@ -74,8 +74,10 @@ def test_a_run_goes_on_where_it_was_stopped(run: Table2Run, monkeypatch: pytest.
             run.execute()
     assert {path.name for path in run.work.iterdir()} == {"data", "steps.json"}
     assert not run.results.exists()
+    record = json.loads((run.work / "steps.json").read_text())["data"]
     monkeypatch.setattr(Table2Run, "_build_data", pytest.fail)
-    assert read_result(run.execute()).cost.data > 0
+    assert read_result(run.execute()).cost.data == record["seconds"]
+    assert json.loads((run.work / "steps.json").read_text())["data"] == record
 
 
 def test_the_paper_s_row_has_a_recipe():

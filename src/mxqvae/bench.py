@@ -7,7 +7,7 @@ B batch, C channels, H heads, T positions, D channels of a head or code, K codes
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,30 +18,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mxqvae.autoencoder.mxqvae import MXQVAE
-from mxqvae.autoencoder.quantizer import QuantizerConfig, VectorQuantizer
+from mxqvae.autoencoder.image import ImageConfig
+from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.autoencoder.quantizer import VectorQuantizer
+from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.caption_grammar import compose_caption
 from mxqvae.data.caption_mnist import draw_pairs
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
-from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION
+from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
-from mxqvae.prior.transformer import Prior
-from mxqvae.recipes import find_recipe
+from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.training.loop import TrainingConfig, training_step
 
 GEMM_SIZE = 2048
 """Rows and columns of the matrices whose product is the ceiling: large enough that only arithmetic counts."""
-CONVOLUTIONS = ((32, 64, 2, 32), (3, 48, 4, 64), (48, 128, 2, 16))
-"""Channels in and out, stride, cells a side before: where the cliff was found, then the `cpu` preset's."""
-ATTENTIONS = ((4, 24, False), (4, 32, False), (6, 32, True), (2, 64, False), (8, 64, True))
-"""Heads, their size, causal or not: text, joint encoder, prior of `cpu`; joint encoder, prior of `paper`."""
 LENGTHS = (72, 276)
 """Codes of a pair at 64 and at 128 pixels."""
-CODEBOOKS = ((256, 64), (256, 128))
-"""Codes and their channels, of `cpu` and of `paper`."""
 
 
 class Contender(NamedTuple):
@@ -103,14 +99,41 @@ def measure(contest: Contest, num_repeats: int) -> Comparison:
 
 
 def contests(batch_size: int) -> list[Contest]:
-    """Every contest, with batches of `batch_size` pairs."""
+    """Every contest, with batches of `batch_size` pairs and the shapes of the presets."""
+    cpu, paper = (_Preset.of(find_recipe(f"caption-mnist-{name}")) for name in ("cpu", "paper"))
     return [
         Contest(f"GEMM of {GEMM_SIZE}: bf16 over fp32", "GFLOP", _gemm(torch.bfloat16), _gemm(torch.float32)),
-        *_convolutions(batch_size),
-        *_attentions(batch_size),
-        *_quantizers(batch_size),
-        *_models(batch_size),
+        *_convolutions(cpu.autoencoder.image, batch_size),
+        *_attentions([cpu, paper], batch_size),
+        *_quantizers([cpu, paper], batch_size),
+        *_models(cpu, batch_size),
     ]
+
+
+class _Preset(NamedTuple):
+    """The two models of a recipe, for captions of Caption MNIST."""
+
+    tokenizer: CaptionTokenizer
+    captions: list[str]
+    autoencoder: MXQVAEConfig
+    prior: PriorConfig
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "_Preset":
+        captions = [
+            compose_caption(pair.clauses) for pair in draw_pairs(np.arange(10), "train", 0, first=0, num=1000)
+        ]
+        tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
+        autoencoder = recipe.autoencoder(tokenizer)
+        return cls(tokenizer, captions, autoencoder, recipe.prior(autoencoder))
+
+    def attentions(self) -> Iterator[tuple[TransformerConfig, bool]]:
+        """Layers with attention over all codes of a pair, and whether they are causal."""
+        if isinstance(self.autoencoder.text, AttentiveTextConfig):
+            yield self.autoencoder.text.decoder, False
+        if self.autoencoder.joint is not None:
+            yield self.autoencoder.joint, False
+        yield self.prior.transformer, True
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -140,7 +163,7 @@ def _forward_backward(
     return Contender(call, gflop)
 
 
-def _convolutions(batch_size: int) -> Iterator[Contest]:
+def _convolutions(image: ImageConfig, batch_size: int) -> Iterator[Contest]:
     """Each shape, both ways, against torch's layer of the same function; then the cliff of the widths."""
 
     def contender(layer: nn.Module, channels: int, size: int, gflop: float) -> Contender:
@@ -148,7 +171,12 @@ def _convolutions(batch_size: int) -> Iterator[Contest]:
         x = torch.randn(batch_size, channels, size, size, dtype=torch.bfloat16, requires_grad=channels > 3)
         return _forward_backward(layer, [x], layer.parameters(), gflop * (3 if channels > 3 else 2))
 
-    for fine, coarse, stride, size in CONVOLUTIONS:
+    # Channels in and out, stride, cells a side before: where the cliff was found, then the preset's.
+    shapes, channels, cells = [(32, 64, 2, 32)], 3, image.image_size
+    for stride, width in zip(image.strides, image.widths, strict=True):
+        shapes.append((channels, width, stride, cells))
+        channels, cells = width, cells // stride
+    for fine, coarse, stride, size in shapes:
         small, kernel = size // stride, (2 * stride, stride, stride // 2)  # kernel size, stride, padding
         gflop = 2 * batch_size * fine * coarse * (2 * size) ** 2 / 1e9
         yield Contest(
@@ -185,9 +213,14 @@ def fused_attention(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -
     return F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
 
 
-def _attentions(batch_size: int) -> Iterator[Contest]:
+def _attentions(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest]:
     """What the layer picks at each length over what it does not: above 1 everywhere, it picks right."""
-    for num_heads, size, causal in ATTENTIONS:
+    shapes = dict.fromkeys(
+        (config.num_heads, config.width // config.num_heads, causal)
+        for preset in presets
+        for config, causal in preset.attentions()
+    )
+    for num_heads, size, causal in shapes:
         for length in LENGTHS:
             shape = (3, batch_size, num_heads, length, size)
             inputs = [x.requires_grad_() for x in torch.randn(shape, dtype=torch.bfloat16).unbind()]
@@ -203,11 +236,15 @@ def _attentions(batch_size: int) -> Iterator[Contest]:
                 yield Contest(f"{work}: fused over plain", "GFLOP", fused, plain)
 
 
-def _quantizers(batch_size: int) -> Iterator[Contest]:
+def _quantizers(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest]:
     """`VectorQuantizer.nearest` against the product it cannot do without, and against distances."""
-    for num_codes, size in CODEBOOKS:
-        quantizer = VectorQuantizer(QuantizerConfig(num_codes=num_codes, code_size=size))
-        codebook, latents = quantizer.codebook.detach(), torch.randn(batch_size * LENGTHS[0], size)
+    for preset in presets:
+        quantizer = VectorQuantizer(preset.autoencoder.quantizer)
+        num_codes, size = quantizer.codebook.shape
+        codebook, latents = (
+            quantizer.codebook.detach(),
+            torch.randn(batch_size * preset.autoencoder.sequence_length, size),
+        )
         gflop = 2 * len(latents) * num_codes * size / 1e9
         ours = Contender(partial(quantizer.nearest, latents), gflop)
         gemm = Contender(partial(torch.mm, latents, codebook.t()), gflop)
@@ -221,22 +258,16 @@ def _nearest_by_distance(latents: Tensor, codebook: Tensor) -> Tensor:
     return torch.cdist(latents, codebook).argmin(1)
 
 
-def _models(batch_size: int) -> Iterator[Contest]:
+def _models(preset: _Preset, batch_size: int) -> Iterator[Contest]:
     """Training steps of both stages and sampling, with the models of the shipped weights' sizes."""
-    recipe = find_recipe("caption-mnist-cpu")
-    drawn = draw_pairs(np.arange(10), "train", 0, first=0, num=1000)
-    captions = [compose_caption(pair.clauses) for pair in drawn]
-    tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
-    config = recipe.autoencoder(tokenizer)
-    autoencoder, prior = MXQVAE(config), Prior(recipe.prior(config))
+    tokenizer, captions, config, prior_config = preset
     images = torch.rand(batch_size, 3, config.image.image_size, config.image.image_size)
     pairs = PairBatch(images, tokenizer.encode(captions[:batch_size]))
     indices = torch.randint(config.quantizer.num_codes, (batch_size, config.sequence_length))
-    yield from _training_steps("Autoencoder", autoencoder, pairs, batch_size)
-    yield from _training_steps("Prior", prior, indices, batch_size)
+    yield from _training_steps("Autoencoder", MXQVAE(config), pairs, batch_size)
+    yield from _training_steps("Prior", Prior(prior_config), indices, batch_size)
 
-    # Copies, since those in training and those that sample are in other modes.
-    generator = PairGenerator(tokenizer, MXQVAE(config), Prior(prior.config))
+    generator = PairGenerator(tokenizer, MXQVAE(config), Prior(prior_config))
     yield Contest(
         "Sampling: with cache over recomputing",
         "pairs",

@@ -59,6 +59,11 @@ class TestSampling:
         assert all(isinstance(caption, str) for caption in pairs.captions)
         assert pairs.indices.shape == (3, 8)
 
+    def test_what_is_sampled_can_be_encoded(self, tiny_generator: PairGenerator):
+        (pairs,) = tiny_generator.sample(2)
+        words = ["This is red 7.", "This is white 0."]
+        assert tiny_generator.encode(pairs.images, words).shape == pairs.indices.shape
+
     @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}])
     def test_bad_numbers_are_refused_before_the_first_pair_is_asked_for(
         self, tiny_generator: PairGenerator, change: dict[str, Any]
@@ -77,7 +82,7 @@ class TestEncoding:
         self, tiny_generator: PairGenerator, caption_mnist_small: Path
     ):
         pairs = PairDataset.from_parquet(caption_mnist_small, "test")
-        indices = tiny_generator.encode(pairs.images[:5], pairs.captions[:5])
+        indices = tiny_generator.encode(pairs.images[:5].numpy(), pairs.captions[:5])
         token_ids = tiny_generator.tokenizer.encode(pairs.captions[:5])
         batch = PairBatch(to_floats(pairs.images[:5]), token_ids)
         assert indices.equal(tiny_generator.autoencoder.encode(batch))
@@ -85,7 +90,7 @@ class TestEncoding:
 
     def test_unknown_words_are_named(self, tiny_generator: PairGenerator):
         with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
-            tiny_generator.encode(torch.zeros(1, 64, 64, 3, dtype=torch.uint8), ["This is purple 7."])
+            tiny_generator.encode(np.zeros((1, 64, 64, 3), np.uint8), ["This is purple 7."])
 
     def test_pixels_become_shares_of_full_intensity(self):
         images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)

@@ -123,3 +123,11 @@ def test_another_run_is_refused_before_anything_changes(tmp_path: Path):
     with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another folder"):
         load_checkpoint(path, model, optimizer, "another")
     assert weights(model) == before
+
+
+def test_a_model_that_has_changed_since_is_refused(tmp_path: Path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, *parts(0), 0, "run")
+    model = nn.Linear(3, 2)
+    with pytest.raises(MxqvaeError, match="was written by another version of mxqvae; train into another"):
+        load_checkpoint(path, model, torch.optim.AdamW(model.parameters()), "run")

@@ -1,6 +1,7 @@
 """Stage 1: MXQ-VAE, a masked pair -> one code sequence -> the whole pair.
 
-B batch, H and W pixels, L words, H'·W' image latents, L' text latents, T = H'·W' + L' all of them, D channels, K codes.
+B batch, H and W pixels, L words, H'·W' image latents, L' text latents, T = H'·W' + L' all of them,
+D channels, K codes.
 """
 
 from typing import Annotated, NamedTuple
@@ -9,7 +10,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mxqvae.autoencoder.image import ImageConfig, ImageDecoder, ImageEncoder, denormalise, image_loss, normalise
+from mxqvae.autoencoder.image import (
+    ImageConfig,
+    ImageDecoder,
+    ImageEncoder,
+    denormalise,
+    image_loss,
+    normalise,
+)
 from mxqvae.autoencoder.quantizer import Quantized, QuantizerConfig, build_quantizer, codebook_perplexity
 from mxqvae.autoencoder.text import (
     ConvolutionalTextConfig,
@@ -48,7 +56,7 @@ class MXQVAEConfig:
     quantizer: QuantizerConfig = QuantizerConfig()
     """The shared codebook."""
     identity_mixing: bool = False
-    """Whether each image position starts by reading little but its own code, in place of a random mix of all."""
+    """Whether each image position starts by reading little but its own code, not a random mix of all."""
     masking: MaskingConfig | None = MaskingConfig()
     """What the encoder does not see in training; none: the row "without IM" of Table 1."""
     commitment_weight: Annotated[float, Field(ge=0)] = 0.25
@@ -93,7 +101,7 @@ class AutoencoderLosses(NamedTuple):
 
 
 class MXQVAE(nn.Module):
-    """Multimodal cross quantizer: both modalities meet before one codebook, and both decoders read all codes."""
+    """Multimodal cross quantizer: modalities meet before one codebook, and both decoders read all codes."""
 
     def __init__(self, config: MXQVAEConfig) -> None:
         super().__init__()
@@ -106,13 +114,16 @@ class MXQVAE(nn.Module):
         self.joint_positions = nn.Parameter(positions) if config.joint_positions else None
         self.joint_encoder = Transformer(config.joint) if config.joint is not None else nn.Identity()
         self.projection = nn.Linear(size, code_size) if size != code_size else nn.Identity()
-        self.quantizer = build_quantizer(config.quantizer, _equal_shares(config.num_image_codes, text.num_latents))
+        start_shares = _equal_shares(config.num_image_codes, text.num_latents)
+        self.quantizer = build_quantizer(config.quantizer, start_shares)
         self.image_mixing = nn.Linear(config.sequence_length, config.num_image_codes)
         if config.identity_mixing:
             nn.init.normal_(self.image_mixing.weight, std=0.01)
             self.image_mixing.weight.data += torch.eye(config.num_image_codes, config.sequence_length)
         self.image_decoder = ImageDecoder(config.image, code_size)
-        self.text_decoder = build_text_decoder(text, length, config.vocab_size, code_size, config.sequence_length)
+        self.text_decoder = build_text_decoder(
+            text, length, config.vocab_size, code_size, config.sequence_length
+        )
 
     def forward(self, batch: PairBatch) -> AutoencoderLosses:
         """The losses of a batch, its inputs masked as configured: see `loss`."""
@@ -124,7 +135,8 @@ class MXQVAE(nn.Module):
         image = image_loss(self.decode_images(quantized.codes), batch.images)
         logits = self.decode_captions(quantized.codes)
         caption = caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id)
-        total = image + caption + quantized.codebook_loss + self.config.commitment_weight * quantized.commitment_loss
+        commitment = self.config.commitment_weight * quantized.commitment_loss
+        total = image + caption + quantized.codebook_loss + commitment
         present = batch.token_ids != CaptionTokenizer.pad_id
         words_right = ((logits.argmax(-1) == batch.token_ids) & present).sum() / present.sum()
         usage = torch.bincount(quantized.indices.flatten(), minlength=self.config.quantizer.num_codes)
@@ -134,7 +146,8 @@ class MXQVAE(nn.Module):
 
     def summarise(self, sums: AutoencoderLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
-        figures = {name: float(value) / num_steps for name, value in sums._asdict().items() if name != "usage"}
+        scalars = {name: value for name, value in sums._asdict().items() if name != "usage"}
+        figures = {name: float(value) / num_steps for name, value in scalars.items()}
         figures["codebook_perplexity"] = float(codebook_perplexity(sums.usage.float()))
         figures["dead_codes"] = int((sums.usage == 0).sum())
         return figures
@@ -186,6 +199,7 @@ class MXQVAE(nn.Module):
 def _equal_shares(num_image: int, num_text: int) -> Tensor:
     """Weights (T) by which codes start at image and text latents equally often.
 
-    By mere number nine codes of ten would start at image latents, and captions would get 4 bits a code, not 7.
+    By mere number nine codes of ten would start at image latents, and captions would get 4 bits a code in
+    place of 7.
     """
     return torch.cat([torch.full((num_image,), 1 / num_image), torch.full((num_text,), 1 / num_text)])

@@ -36,7 +36,7 @@ class QuantizerConfig:
     code_size: Annotated[int, Field(ge=1)] = 128
     """Channels D of a code vector."""
     average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Share of the old mean kept when each step moves a code to the mean of its latents; none: gradient descent."""
+    """Share of the old mean kept when a step moves a code to the mean of its latents; none: gradients."""
     reset_below: Annotated[float, Field(ge=0)] = 0.0
     """Codes that win fewer latents a step than this, on average, restart at a random latent; 0: never."""
 
@@ -46,7 +46,7 @@ class QuantizerConfig:
 
 
 class VectorQuantizer(nn.Module):
-    """Nearest code vector by Euclidean distance, straight-through gradient (van den Oord et al. 2017, section 3.2)."""
+    """Nearest code vector, straight-through gradient (van den Oord et al. 2017, section 3.2)."""
 
     def __init__(self, config: QuantizerConfig) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class VectorQuantizer(nn.Module):
         self.codebook = nn.Parameter(codebook.uniform_(-1 / config.num_codes, 1 / config.num_codes))
 
     def forward(self, latents: Tensor) -> Quantized:
-        """Quantize `latents` (B, T, D), in float32 whatever the autocast: bf16 picks other codes for 1 in 100."""
+        """Quantize `latents` (B, T, D), in float32 whatever the autocast: bf16 errs for 1 code in 100."""
         with torch.autocast(latents.device.type, enabled=False):
             latents = latents.float()
             self.prepare(latents)
@@ -78,7 +78,7 @@ class VectorQuantizer(nn.Module):
         return F.embedding(indices, self.codebook)
 
     def prepare(self, latents: Tensor) -> None:
-        """A look at the latents (B, T, D) before they are quantized; a codebook with a fixed start needs none."""
+        """Look at the latents (B, T, D) before they are quantized; a codebook with a fixed start need not."""
 
     def learn(self, latents: Tensor, indices: Tensor, codes: Tensor) -> Tensor:
         """The loss that moves the codebook: mean squared distance to the detached latents."""
@@ -145,7 +145,7 @@ def build_quantizer(config: QuantizerConfig, position_weights: Tensor) -> Vector
     """The quantizer that learns its codebook as the config says.
 
     Args:
-        position_weights: How often, relative to the others, a code (re)starts at a latent of each position (T).
+        position_weights: (T,), how often a code starts or restarts at a latent of each position, relatively.
     """
     if config.average_decay is None:
         return VectorQuantizer(config)
@@ -153,6 +153,6 @@ def build_quantizer(config: QuantizerConfig, position_weights: Tensor) -> Vector
 
 
 def codebook_perplexity(usage: Tensor) -> Tensor:
-    """exp of the entropy, in nats, of code usage counts (K); from 1 (one code) to K (all used equally)."""
+    """Exponential of the entropy of code usage counts (K); from 1 (one code) to K (all used equally)."""
     share = usage / usage.sum()
     return torch.exp(-torch.xlogy(share, share).sum())

@@ -1,11 +1,12 @@
 """Text encoders and decoders: caption tokens <-> text latents. Two kinds, one job.
 
-The paper's kind is convolutional. In the attentive kind words look at each other before a run of them becomes a
-latent, and on the way back at all codes of the pair: it learns captions in a fraction of the steps.
+The paper's kind is convolutional. In the attentive kind words look at each other before a run of them becomes
+a latent, and on the way back at all codes of the pair: it learns captions in a fraction of the steps.
 
 B batch, L words of a caption, L' text latents, D channels of a latent, T all latents of a pair, V vocabulary.
 """
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -38,19 +39,23 @@ class ConvolutionalTextConfig:
         """
         steps = len(self.widths) - 1
         if length <= self.num_latents or (length - self.num_latents) % steps:
-            raise ValueError(f"captions of {length} words cannot become {self.num_latents} latents in {steps} steps")
+            raise ValueError(
+                f"captions of {length} words cannot become {self.num_latents} latents in {steps} steps"
+            )
         return (length - self.num_latents) // steps + 1
 
 
 class ConvolutionalTextEncoder(nn.Module):
-    """Word embedding, valid convolutions with ReLU, a projection; no position, no attention (official code)."""
+    """Word embedding, valid convolutions with ReLU, a projection; no positions (official code)."""
 
-    def __init__(self, config: ConvolutionalTextConfig, length: int, vocab_size: int, latent_size: int) -> None:
+    def __init__(
+        self, config: ConvolutionalTextConfig, length: int, vocab_size: int, latent_size: int
+    ) -> None:
         super().__init__()
         kernel_size = config.kernel_size(length)
         self.embedding = nn.Embedding(vocab_size, config.widths[0], padding_idx=0)
         layers: list[nn.Module] = []
-        for width, next_width in zip(config.widths, config.widths[1:], strict=False):
+        for width, next_width in pairwise(config.widths):
             layers += [nn.Conv1d(width, next_width, kernel_size), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv1d(config.widths[-1], latent_size, kernel_size=1))
 
@@ -68,11 +73,13 @@ class ConvolutionalTextDecoder(nn.Module):
         super().__init__()
         kernel_size = config.kernel_size(length)
         self.mixing = nn.Sequential(
-            nn.Linear(num_codes, config.mixing_size), nn.ReLU(), nn.Linear(config.mixing_size, config.num_latents)
+            nn.Linear(num_codes, config.mixing_size),
+            nn.ReLU(),
+            nn.Linear(config.mixing_size, config.num_latents),
         )
         widths = [latent_size, *config.widths[:0:-1]]
         layers: list[nn.Module] = []
-        for width, next_width in zip(widths, widths[1:], strict=False):
+        for width, next_width in pairwise(widths):
             layers += [nn.ConvTranspose1d(width, next_width, kernel_size), nn.ReLU()]
         layers += [nn.Conv1d(widths[-1], config.widths[0], kernel_size=1)]
         layers += [nn.Conv1d(config.widths[0], vocab_size, kernel_size=1)]
@@ -161,7 +168,11 @@ def build_text_encoder(
 
 
 def build_text_decoder(
-    config: ConvolutionalTextConfig | AttentiveTextConfig, length: int, vocab_size: int, latent_size: int, num_codes: int
+    config: ConvolutionalTextConfig | AttentiveTextConfig,
+    length: int,
+    vocab_size: int,
+    latent_size: int,
+    num_codes: int,
 ) -> nn.Module:
     """The decoder (B, T, D) -> (B, L, V) of the config's kind."""
     kind = AttentiveTextDecoder if isinstance(config, AttentiveTextConfig) else ConvolutionalTextDecoder
@@ -171,4 +182,3 @@ def build_text_decoder(
 def caption_loss(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
     """Cross-entropy, nats a word, of `token_ids` (B, L) under `logits` (B, L, V); padding ignored."""
     return F.cross_entropy(logits.float().flatten(0, 1), token_ids.flatten(), ignore_index=pad_id)
-

@@ -34,7 +34,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
     """Restore model and optimizer from `path`; returns the number of steps done.
 
     Raises:
-        MxqvaeError: A damaged file, or a checkpoint of another run.
+        MxqvaeError: A damaged file, or a checkpoint of another run or of another version's model.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -48,7 +48,13 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
         raise MxqvaeError(
             f"checkpoint {path} belongs to a run with other settings; train into another folder"
         )
-    model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
+    weights = {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        raise MxqvaeError(
+            f"checkpoint {path} was written by another version of mxqvae; train into another folder"
+        ) from None
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
     return int(metadata["step"])
 
