@@ -82,7 +82,7 @@ RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
         prior=cpu_prior,
         prior_training=TrainingConfig(
-            num_steps=3_000,
+            num_steps=4_000,
             batch_size=128,
             learning_rate=1.5e-3,
             second_moment_decay=0.99,

@@ -31,7 +31,7 @@ def test_the_table_holds_every_contest_and_the_machine(run: Run):
     assert code == 0
     for part in ("Sums: long over short", "Sums: two over one", "GFLOP/s", "pairs/s", "Ratio", "Quartiles"):
         assert part in out
-    assert "threads, batches of 2, medians of 1" in out.splitlines()[-1]
+    assert "batch size: 2, repeats: 1" in out.splitlines()[-1]
     assert "bench: 2 comparisons in" in err
 
 

@@ -53,7 +53,7 @@ def bench(*, quick: bool = False, json: bool = False) -> None:
         from rich.console import Console
 
         Console(highlight=False).print(_table(comparisons))
-        print(f"{hardware}, {num_threads} threads, batches of {batch_size}, medians of {num_repeats}")
+        print(f"{hardware}; threads: {num_threads}, batch size: {batch_size}, repeats: {num_repeats}")
 
 
 def _table(comparisons: "Sequence[Comparison]") -> "Table":
