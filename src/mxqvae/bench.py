@@ -28,7 +28,7 @@ from mxqvae.data.caption_mnist import draw_pairs
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
-from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig
+from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig, plain_attention
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
 from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import Recipe, find_recipe
@@ -200,19 +200,6 @@ def _convolutions(image: ImageConfig, batch_size: int) -> Iterator[Contest]:
     yield Contest("Unshuffled convolution to 128 at 16x16: 48 over 64 channels", "GFLOP", narrow, wide)
 
 
-def plain_attention(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
-    """Two matmuls and a softmax, as `layers.transformer.Attention` computes short sequences (B, H, T, D)."""
-    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-2, -1)
-    if causal:
-        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), float("-inf"))
-    return scores.softmax(dim=-1).to(values.dtype) @ values
-
-
-def fused_attention(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
-    """The same by torch's kernel (B, H, T, D)."""
-    return F.scaled_dot_product_attention(query, keys, values, is_causal=causal)
-
-
 def _attentions(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest]:
     """What the layer picks at each length over what it does not: above 1 everywhere, it picks right."""
     shapes = dict.fromkeys(
@@ -226,8 +213,11 @@ def _attentions(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest
             inputs = [x.requires_grad_() for x in torch.randn(shape, dtype=torch.bfloat16).unbind()]
             gflop = 12 * batch_size * num_heads * length**2 * size / 1e9
             plain, fused = (
-                _forward_backward(partial(attention, causal=causal), inputs, [], gflop)
-                for attention in (plain_attention, fused_attention)
+                _forward_backward(attention, inputs, [], gflop)
+                for attention in (
+                    partial(plain_attention, causal=causal, dropout=0.0),
+                    partial(F.scaled_dot_product_attention, is_causal=causal),
+                )
             )
             work = f"{'Causal attention' if causal else 'Attention'} of {length}, {num_heads} heads of {size}"
             if length <= LONGEST_PLAIN_ATTENTION:

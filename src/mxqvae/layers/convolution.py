@@ -11,8 +11,9 @@ from torch import Tensor, nn
 class DownsamplingConvolution(nn.Module):
     """Convolution of kernel 2s, stride s, padding s/2: H x W cells become H/s x W/s.
 
-    Computed as pad, pixel-unshuffle by s, 2x2 convolution: the same function with the same number of weights,
-    without the slow bf16 backward of strided convolutions on CPUs (11 times slower for 32 -> 64 channels).
+    Computed as pad, pixel-unshuffle by s, 2x2 convolution: the same function with the same number of weights.
+    With two threads the bf16 backward of strided convolutions was up to 11 times slower (32 -> 64 channels);
+    on one thread there is little between them. `mxqvae bench` measures both on the machine at hand.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:

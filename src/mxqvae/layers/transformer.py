@@ -3,7 +3,6 @@
 B batch, T positions, S positions of the memory, W width, H heads, D = W / H.
 """
 
-import math
 from typing import Annotated, NamedTuple
 
 import torch
@@ -44,6 +43,15 @@ class KeyValue(NamedTuple):
     values: Tensor
 
 
+def plain_attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool, dropout: float) -> Tensor:
+    """Attention as two matmuls and a softmax, from (B, H, T, D) over (B, H, S, D); returns (B, H, T, D)."""
+    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-2, -1)
+    if causal:
+        future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(future, float("-inf"))
+    return F.dropout(scores.softmax(dim=-1).to(values.dtype), dropout) @ values
+
+
 class Attention(nn.Module):
     """Multi-head attention of T positions over S memory positions (Vaswani et al. 2017, section 3.2)."""
 
@@ -75,12 +83,7 @@ class Attention(nn.Module):
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
         dropout = self.dropout if self.training else 0.0
         if query.device.type == "cpu" and keys.shape[2] <= LONGEST_PLAIN_ATTENTION:
-            scores = (query * (1 / math.sqrt(query.shape[-1]))) @ keys.transpose(-2, -1)
-            if causal:
-                future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-                scores = scores.masked_fill(future, float("-inf"))
-            weights = F.dropout(scores.softmax(dim=-1).to(values.dtype), dropout)
-            attended = weights @ values
+            attended = plain_attention(query, keys, values, causal=causal, dropout=dropout)
         else:
             attended = F.scaled_dot_product_attention(
                 query, keys, values, dropout_p=dropout, is_causal=causal
