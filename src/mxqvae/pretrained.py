@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from mxqvae.config import from_json, to_json
@@ -21,13 +21,17 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def save_pretrained(folder: Path, config: Any, model: nn.Module) -> None:
-    """Write the config and the weights, as float16, into `folder`; each file whole or not at all."""
+    """Write the config and the weights into `folder`, each file whole or not at all.
+
+    Parameters become float16; buffers, such as a codebook's running sums, may lie beyond its range and stay.
+    """
+    parameters = dict(model.named_parameters())
     tensors = {
-        name: (value.half() if value.is_floating_point() else value).detach().contiguous()
+        name: (value.half() if name in parameters else value).detach().contiguous()
         for name, value in model.state_dict().items()
     }
     with new_output_file(folder / WEIGHTS_FILE) as path:
-        save_file(tensors, path)
+        path.write_bytes(save(tensors))  # save_file would make a file that others cannot read
     with new_output_file(folder / CONFIG_FILE) as path:
         path.write_text(to_json(config) + "\n")
 
