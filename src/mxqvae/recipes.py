@@ -98,7 +98,7 @@ RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=30_000, batch_size=256, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=20_000, batch_size=256, learning_rate=5e-4),
-        sampling=SamplingConfig(top_k=10),
+        sampling=SamplingConfig(top_k=10, top_p=1.0),
     ),
 }
 

@@ -17,7 +17,7 @@ from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits, sample_in
 from mxqvae.prior.transformer import Prior, PriorConfig
 
 K = 9
-PLAIN = SamplingConfig()
+PLAIN = SamplingConfig(top_p=1.0)
 GREEDY = SamplingConfig(top_k=1)
 
 

@@ -16,7 +16,7 @@ def sample(
     first: int = 0,
     temperature: float = 1.0,
     top_k: IntOrNone = None,
-    top_p: float = 1.0,
+    top_p: float = 0.97,
     weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,

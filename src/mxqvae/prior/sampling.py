@@ -30,8 +30,11 @@ class SamplingConfig:
     """Below 1: safer; above: more varied."""
     top_k: Annotated[int, Field(ge=1)] | None = None
     """Only the k most likely codes; none: all."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Only the most likely codes that together reach this probability."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.97
+    """Only the most likely codes that together reach this probability; 1: all.
+
+    The default takes the tail that costs one caption in forty its grammar, and leaves the kinds their shares.
+    """
 
 
 def sample_indices(
