@@ -69,7 +69,7 @@ def cpu_prior(autoencoder: MXQVAEConfig) -> PriorConfig:
     return PriorConfig(
         num_codes=autoencoder.quantizer.num_codes,
         sequence_length=autoencoder.sequence_length,
-        transformer=TransformerConfig(num_layers=6, width=192, num_heads=3),
+        transformer=TransformerConfig(num_layers=6, width=192, num_heads=3, dropout=0.1),
     )
 
 
@@ -82,7 +82,7 @@ RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
         prior=cpu_prior,
         prior_training=TrainingConfig(
-            num_steps=4_000,
+            num_steps=10_000,
             batch_size=128,
             learning_rate=1.5e-3,
             second_moment_decay=0.99,
