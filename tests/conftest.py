@@ -109,6 +109,7 @@ def tiny_recipe() -> Recipe:
         prior=_tiny_prior,
         prior_training=training,
         sampling=SamplingConfig(temperature=0.9),
+        num_refinements=1,
     )
 
 

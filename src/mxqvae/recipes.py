@@ -35,7 +35,9 @@ class Recipe:
     prior_training: TrainingConfig
     """How stage 2 learns."""
     sampling: SamplingConfig
-    """How pairs are drawn."""
+    """How codes are drawn."""
+    num_refinements: int
+    """How often drawn codes pass through stage 1."""
 
 
 def paper_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
@@ -89,6 +91,7 @@ RECIPES = {
             num_warmup_steps=300,
         ),
         sampling=SamplingConfig(),
+        num_refinements=2,
     ),
     "caption-mnist-paper": Recipe(
         description="Caption MNIST at 64 pixels with the paper's sizes: for a GPU",
@@ -99,6 +102,7 @@ RECIPES = {
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=20_000, batch_size=256, learning_rate=5e-4),
         sampling=SamplingConfig(top_k=10, top_p=1.0),
+        num_refinements=0,
     ),
 }
 

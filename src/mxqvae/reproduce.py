@@ -149,7 +149,13 @@ class Table2Run:
     def _sample(self) -> float:
         started = time.monotonic()
         generator = PairGenerator.from_pretrained(self.work / self.row)
-        batches = generator.sample(self.num_samples, seed=self.seed, sampling=self.recipe.sampling)
+        recipe = self.recipe
+        batches = generator.sample(
+            self.num_samples,
+            seed=self.seed,
+            sampling=recipe.sampling,
+            num_refinements=recipe.num_refinements,
+        )
         out = self.work / f"{self.row}-samples"
         with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
             write_sample_folder(batches, out, seed=self.seed, advance=advance)

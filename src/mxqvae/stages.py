@@ -113,7 +113,11 @@ def train_prior(
     generator = PairGenerator(tokenizer, autoencoder, model)
 
     def picture(step: int) -> None:
-        sampled = next(generator.sample(2 * NUM_PICTURED, sampling=recipe.sampling))
+        num_refinements = recipe.num_refinements
+        batches = generator.sample(
+            2 * NUM_PICTURED, sampling=recipe.sampling, num_refinements=num_refinements
+        )
+        sampled = next(batches)
         sheet = contact_sheet(sampled.images, sampled.captions, columns=NUM_PICTURED)
         with new_output_file(run / f"samples-{step:07d}.png") as path:
             sheet.save(path, format="PNG")

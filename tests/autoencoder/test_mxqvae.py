@@ -90,6 +90,13 @@ class TestEncodingAndDecoding:
         assert decoded.token_ids.shape == (3, 16)
         assert 0 <= int(decoded.token_ids.min()) <= int(decoded.token_ids.max()) < 12
 
+    def test_a_decoded_caption_is_padded_past_its_first_end(self, monkeypatch: pytest.MonkeyPatch):
+        model = MXQVAE(config()).eval()
+        guesses = torch.tensor([[5, 3, 7, 3] + [6] * 12, [5] * 16])
+        monkeypatch.setattr(model, "decode_captions", lambda codes: nn.functional.one_hot(guesses, 12))
+        token_ids = model.decode(torch.randint(10, (2, 20))).token_ids
+        assert token_ids.tolist() == [[5, 3] + [0] * 14, [5] * 16]
+
     def test_nothing_is_masked_or_drawn(self):
         model = MXQVAE(config()).eval()
         batch = pairs(3)

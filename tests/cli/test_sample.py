@@ -9,7 +9,7 @@ import pytest
 
 from mxqvae.cli.sample import sample
 from mxqvae.config import to_tree
-from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.pipeline import NUM_REFINEMENTS, PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.prior.sampling import SamplingConfig
 
@@ -54,6 +54,7 @@ def test_json_is_all_that_is_printed(run: Run, tiny_model: Path, tmp_path: Path)
         "temperature": 1.0,
         "top_k": None,
         "top_p": 0.97,
+        "num_refinements": 2,
         "weights": str(tiny_model),
         "out": str(out),
     }
@@ -75,6 +76,7 @@ def test_overwrite_replaces_the_folder(run: Run, tiny_model: Path, tmp_path: Pat
 def test_the_defaults_are_those_of_the_library():
     defaults = {name: parameter.default for name, parameter in inspect.signature(sample).parameters.items()}
     assert to_tree(SamplingConfig()).items() <= defaults.items()
+    assert defaults["num_refinements"] == NUM_REFINEMENTS
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,7 @@ def test_the_defaults_are_those_of_the_library():
         (("--seed", -1), "--seed must be at least 0, got -1"),
         (("--seed", 2**64), "seed"),
         (("--first", -1), "--first must be at least 0, got -1"),
+        (("--num-refinements", -1), "--num-refinements must be at least 0, got -1"),
         (("--top-k", 0), "--top-k must be at least 1, got 0"),
         (("--top-k", 100_000), "top_k must be at most"),
         (("--top-p", 0), "--top-p must be above 0 and at most 1, got 0.0"),

@@ -45,11 +45,28 @@ def equal(first: SampledPairs, second: SampledPairs) -> bool:
 class TestSampling:
     def test_pairs_are_what_the_prior_s_codes_decode_to(self, tiny_generator: PairGenerator):
         sampling = SamplingConfig(temperature=0.7, top_k=5)
-        batches = list(tiny_generator.sample(70, seed=3, first=10, sampling=sampling))
+        batches = list(tiny_generator.sample(70, seed=3, first=10, sampling=sampling, num_refinements=0))
         blocks = sample_indices(tiny_generator.prior, sampling, num=70, seed=3, first=10)
         for batch, indices in zip(batches, blocks, strict=True):
             assert equal(batch, tiny_generator.decode(indices))
         assert sum(len(batch.captions) for batch in batches) == 70
+
+    def test_refinement_is_a_pass_through_stage_1(self, tiny_generator: PairGenerator):
+        (drawn,) = tiny_generator.sample(64, num_refinements=0)
+        (refined,) = tiny_generator.sample(64, num_refinements=2)
+        once = tiny_generator.refine(drawn.indices)
+        decoded = tiny_generator.autoencoder.decode(drawn.indices)
+        assert once.equal(tiny_generator.autoencoder.encode(decoded))
+        assert refined.indices.equal(tiny_generator.refine(once))
+
+    @pytest.mark.parametrize("num_refinements", [0, 2])
+    def test_a_pair_does_not_depend_on_how_many_are_asked_for(
+        self, tiny_generator: PairGenerator, num_refinements: int
+    ):
+        many = list(tiny_generator.sample(100, seed=3, num_refinements=num_refinements))
+        (one,) = tiny_generator.sample(1, seed=3, first=17, num_refinements=num_refinements)
+        assert np.array_equal(one.images[0], many[0].images[17])
+        assert one.captions[0] == many[0].captions[17]
 
     def test_pairs_are_as_people_look_at_them(self, tiny_generator: PairGenerator):
         (pairs,) = tiny_generator.sample(3)
@@ -64,7 +81,7 @@ class TestSampling:
         words = ["This is red 7.", "This is white 0."]
         assert tiny_generator.encode(pairs.images, words).shape == pairs.indices.shape
 
-    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}])
+    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}, {"num_refinements": -1}])
     def test_bad_numbers_are_refused_before_the_first_pair_is_asked_for(
         self, tiny_generator: PairGenerator, change: dict[str, Any]
     ):

@@ -166,9 +166,13 @@ class MXQVAE(nn.Module):
 
     @torch.no_grad()
     def decode(self, indices: Tensor) -> PairBatch:
-        """Pairs of `indices` (B, T), each in [0, K): images in [0, 1], most likely words."""
+        """Pairs of `indices` (B, T), each in [0, K): images in [0, 1], likeliest words to the first [END]."""
         codes = self.quantizer.lookup(indices)
-        return PairBatch(denormalise(self.decode_images(codes)), self.decode_captions(codes).argmax(-1))
+        token_ids = self.decode_captions(codes).argmax(-1)
+        ends = token_ids == CaptionTokenizer.end_id
+        past_end = ends.cumsum(1) > ends.int()
+        token_ids = token_ids.masked_fill(past_end, CaptionTokenizer.pad_id)
+        return PairBatch(denormalise(self.decode_images(codes)), token_ids)
 
     def decode_images(self, codes: Tensor) -> Tensor:
         """All `codes` of a pair (B, T, D) -> normalised images (B, 3, H, W)."""

@@ -17,6 +17,7 @@ def sample(
     temperature: float = 1.0,
     top_k: IntOrNone = None,
     top_p: float = 0.97,
+    num_refinements: int = 2,
     weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,
@@ -34,12 +35,13 @@ def sample(
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only.
         top_p: Draw each code from the likeliest that together reach this probability.
+        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
     at_least(1, num=num, top_k=top_k)
-    at_least(0, seed=seed, first=first)
+    at_least(0, seed=seed, first=first, num_refinements=num_refinements)
     if not 0 < temperature < float("inf"):
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
     if not 0 < top_p <= 1:
@@ -59,7 +61,9 @@ def sample(
     sampling = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
     progress = NoProgress() if json else progress_on()
     start = time.monotonic()
-    batches = generator.sample(num, seed=seed, first=first, sampling=sampling)
+    batches = generator.sample(
+        num, seed=seed, first=first, sampling=sampling, num_refinements=num_refinements
+    )
     with progress.task("sample", total=num, unit="pairs") as advance:
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
     seconds = time.monotonic() - start
@@ -70,6 +74,7 @@ def sample(
             "seed": seed,
             "first": first,
             **to_tree(sampling),
+            "num_refinements": num_refinements,
             "weights": str(weights or SHIPPED_WEIGHTS),
             "out": str(out),
             "seconds": round(seconds, 3),

@@ -22,12 +22,14 @@ from mxqvae.data.batch import PairBatch
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.pretrained import load_pretrained, save_pretrained
-from mxqvae.prior.sampling import SamplingConfig, check_sampling, sample_indices
+from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
 """Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
 TOKENIZER_FILE = "tokenizer.json"
+NUM_REFINEMENTS = 2
+"""Passes of sampled codes through stage 1; docs/design.md says what each brings."""
 
 
 class SampledPairs(NamedTuple):
@@ -86,17 +88,46 @@ class PairGenerator:
         return str(api.upload_folder(repo_id=repository, folder_path=folder))
 
     def sample(
-        self, num: int, *, seed: int = 0, first: int = 0, sampling: SamplingConfig = SamplingConfig()
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        sampling: SamplingConfig = SamplingConfig(),
+        num_refinements: int = NUM_REFINEMENTS,
     ) -> Iterator[SampledPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
 
-        A pair is a function of the weights, `sampling`, `seed` and its number alone.
+        A pair is a function of the weights, `sampling`, `num_refinements`, `seed` and its number alone.
+
+        Args:
+            num_refinements: How often the sampled codes pass through stage 1, see `refine`; at least 0.
 
         Raises:
             MxqvaeError: At once, a number out of range, see `sample_indices`.
         """
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
-        return (self.decode(i) for i in sample_indices(self.prior, sampling, num=num, seed=seed, first=first))
+        if num_refinements < 0:
+            raise MxqvaeError(f"num_refinements must be at least 0, got {num_refinements}")
+        blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
+        return (self._finish(block, num_refinements) for block in blocks)
+
+    def refine(self, indices: Tensor) -> Tensor:
+        """Codes (B, T) of the pairs that `indices` (B, T) decode to.
+
+        The prior can draw an image and a caption that nearly agree. Stage 1 has learned to repair a caption
+        that lies about its image and an image with holes, so what it makes of such a pair agrees better.
+        """
+        return self.autoencoder.encode(self.autoencoder.decode(indices))
+
+    def _finish(self, block: Block, num_refinements: int) -> SampledPairs:
+        """Refine and decode a whole block, whose fixed shape keeps roundings the same, then cut it."""
+        indices = block.indices
+        for _ in range(num_refinements):
+            indices = self.refine(indices)
+        pairs = self.decode(indices)
+        wanted = block.wanted
+        return SampledPairs(pairs.images[wanted], pairs.captions[wanted], pairs.indices[wanted])
 
     def encode(self, images: np.ndarray, captions: list[str]) -> Tensor:
         """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.

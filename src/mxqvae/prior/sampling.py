@@ -4,7 +4,7 @@ B samples, T codes of a pair, K codes of the codebook.
 """
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,15 @@ class SamplingConfig:
     """
 
 
+class Block(NamedTuple):
+    """64 samples, some of them asked for."""
+
+    indices: Tensor
+    """(64, T)."""
+    wanted: slice
+    """The rows that were asked for."""
+
+
 def sample_indices(
     prior: Prior, sampling: SamplingConfig, *, num: int, seed: int = 0, first: int = 0
 ) -> Iterator[Tensor]:
@@ -56,12 +65,20 @@ def sample_indices(
     Raises:
         MxqvaeError: A count or seed out of range, or a top_k above the codebook.
     """
+    for block in sample_blocks(prior, sampling, num=num, seed=seed, first=first):
+        yield block.indices[block.wanted]
+
+
+def sample_blocks(
+    prior: Prior, sampling: SamplingConfig, *, num: int, seed: int = 0, first: int = 0
+) -> Iterator[Block]:
+    """The same as whole blocks, for whoever goes on computing with them; see `sample_indices`."""
     check_sampling(prior, sampling, num=num, seed=seed, first=first)
     last = first + num
-    for block in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
-        start = block * BLOCK_SIZE
-        indices = _sample_block(prior, sampling, seed, start)
-        yield indices[max(first - start, 0) : min(last - start, BLOCK_SIZE)]
+    for number in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
+        start = number * BLOCK_SIZE
+        wanted = slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
+        yield Block(_sample_block(prior, sampling, seed, start), wanted)
 
 
 def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
