@@ -1,6 +1,6 @@
 import dataclasses
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, ValidationError
@@ -35,6 +35,32 @@ class Cake:
     def __post_init__(self) -> None:
         if len(self.layers) > self.num_eggs:
             raise ValueError("more layers than eggs")
+
+
+@configuration
+class Lemon:
+    """A filling."""
+
+    name: Literal["lemon"] = "lemon"
+    """Tells it from others."""
+    zest: int = 1
+    """Spoons."""
+
+
+@configuration
+class Cherry:
+    """Another filling."""
+
+    name: Literal["cherry"] = "cherry"
+    """Tells it from others."""
+
+
+@configuration
+class Pie:
+    """A config with a union."""
+
+    filling: Annotated[Lemon | Cherry, Field(discriminator="name")]
+    """What is in it."""
 
 
 CAKE = Cake(num_eggs=3)
@@ -110,6 +136,16 @@ class TestJson:
         with pytest.raises(MxqvaeError) as refusal:
             from_json(Cake, text, "cake.json")
         assert str(refusal.value) == f"cake.json: {message}"
+
+    def test_the_members_of_a_union_stay_out_of_the_key(self):
+        for text, message in {
+            '{"name": "lemon", "zest": "much"}': "'filling.zest': Input should be a valid integer (got 'much')",
+            '{"name": "lemon", "peel": 1}': "unknown key 'filling.peel'; remove it",
+            '{"zest": 1}': "key 'filling.name' is missing; add it",
+        }.items():
+            with pytest.raises(MxqvaeError) as refusal:
+                from_json(Pie, f'{{"filling": {text}}}', "pie.json")
+            assert str(refusal.value) == f"pie.json: {message}"
 
 
 class TestOverride:

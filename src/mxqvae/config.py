@@ -50,7 +50,7 @@ def from_json(cls: type[C], text: str | bytes, source: str) -> C:
     try:
         return TypeAdapter(cls).validate_json(text)
     except ValidationError as error:
-        raise MxqvaeError(f"{source}: {_first_problem(error, cls)}") from None
+        raise MxqvaeError(f"{source}: {_first_problem(error, cls, text)}") from None
 
 
 def override(config: C, assignments: Sequence[str]) -> C:
@@ -85,14 +85,17 @@ def _field_names(tree: dict[str, Any], prefix: str = "") -> list[str]:
     return names
 
 
-def _first_problem(error: ValidationError, cls: type) -> str:
+def _first_problem(error: ValidationError, cls: type, text: str | bytes) -> str:
     problem = error.errors(include_url=False)[0]
     kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
-    key = ".".join(str(part) for part in problem["loc"])
     if kind == "json_invalid":
         return f"{message}; mend it"
+    parts = _path_in_file(problem["loc"], json.loads(text))
+    if kind == "union_tag_not_found":  # the key that tells the members of a union apart
+        parts, kind = [*parts, problem["ctx"]["discriminator"].strip("'")], "missing"
+    key = ".".join(parts)
     if kind == "unexpected_keyword_argument":
-        is_nested = len(problem["loc"]) > 1 or not dataclasses.is_dataclass(cls)
+        is_nested = len(parts) > 1 or not dataclasses.is_dataclass(cls)
         known = "" if is_nested else f", or choose from {', '.join(f.name for f in dataclasses.fields(cls))}"
         return f"unknown key {key!r}; remove it{known}"
     if kind == "missing":
@@ -100,3 +103,15 @@ def _first_problem(error: ValidationError, cls: type) -> str:
     # What a cross-check of several fields was given is too long to repeat.
     got = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r})"
     return (f"{key!r}: " if key else "") + message + got
+
+
+def _path_in_file(location: Sequence[int | str], tree: Any) -> list[str]:
+    """Keys that lead to a problem, without the tags by which pydantic tells the members of a union apart."""
+    parts = []
+    for number, part in enumerate(location):
+        is_inside = part in tree if isinstance(tree, dict) else isinstance(tree, list)
+        if is_inside or number == len(location) - 1:
+            parts.append(str(part))
+        if is_inside:
+            tree = tree[part]
+    return parts
