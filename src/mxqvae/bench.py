@@ -125,6 +125,7 @@ class _Preset(NamedTuple):
         ]
         tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
         autoencoder = recipe.autoencoder(tokenizer)
+        assert isinstance(autoencoder, MXQVAEConfig)
         return cls(tokenizer, captions, autoencoder, recipe.prior(autoencoder))
 
     def attentions(self) -> Iterator[tuple[TransformerConfig, bool]]:
@@ -293,6 +294,6 @@ def sample_without_cache(prior: Prior, sampling: SamplingConfig, num: int) -> Te
     for position in range(prior.config.sequence_length):
         x = torch.cat([indices.new_full((num, 1), prior.start_index), indices[:, :position]], dim=1)
         hidden = prior.transformer(prior.embedding(x) + prior.positions[: position + 1])
-        logits = filter_logits(prior.head(hidden[:, -1]), sampling)
+        logits = filter_logits(prior.score(hidden[:, -1], position), sampling)
         indices[:, position] = draw(logits, torch.rand(num, dtype=torch.float64))
     return indices

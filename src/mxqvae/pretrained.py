@@ -36,11 +36,11 @@ def save_pretrained(folder: Path, config: Any, model: nn.Module) -> None:
         path.write_text(to_json(config) + "\n")
 
 
-def load_pretrained(folder: Path, config_class: type[Any], build: Callable[[Any], M], remedy: str) -> M:
+def load_pretrained(folder: Path, config_class: Any, build: Callable[[Any], M], remedy: str) -> M:
     """Read a model that `save_pretrained` wrote: float32, in eval mode, on the CPU.
 
     Args:
-        config_class: Class of the stored config.
+        config_class: Class of the stored config, or a union of such classes.
         build: Makes the model of such a config.
         remedy: What to do about a bad file, for the error message.
 

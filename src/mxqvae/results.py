@@ -1,6 +1,6 @@
 """Result files: the figures of one row of a table, with all that is needed to make them again.
 
-    results/table2-mxqvae.json    one file for each row, named by the result
+    results/table2-mxqvae-seed0.json    one file for each row and seed, named by the result
 
 `reproduce` writes them and `report` reads them; a row can be reported again without running it again.
 """
@@ -8,6 +8,7 @@
 import dataclasses
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -18,6 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.evaluation.correlation import CorrelationScore
+from mxqvae.evaluation.diversity import DiversityScore
+from mxqvae.evaluation.likelihood import LikelihoodScore
+from mxqvae.evaluation.memorization import MemorizationScore
 from mxqvae.output_file import new_output_file
 
 if TYPE_CHECKING:
@@ -33,16 +38,18 @@ class Cost:
 
     data: float
     """Build of the data set."""
-    judge: float
+    degree: float = 0.0
+    """Build of the Degree sets."""
+    judge: float = 0.0
     """Training of the judge."""
     autoencoder: float
-    """Training of stage 1."""
-    prior: float
-    """Training of stage 2, its code extraction included."""
-    sampling: float
+    """Training of stage 1; of all parts, where rows share them."""
+    prior: float = 0.0
+    """Training of stage 2, its code extraction not included."""
+    sampling: float = 0.0
     """All pairs that were scored."""
     scoring: float
-    """Samples, ceiling and floor."""
+    """Everything that was measured."""
 
     def __post_init__(self) -> None:
         for step, seconds in dataclasses.asdict(self).items():
@@ -50,39 +57,50 @@ class Cost:
                 raise ValueError(f"{step} must take a time from 0 seconds up, got {seconds}")
 
 
+SHARES = ("samples", "samples_as_drawn", "ceiling", "floor", "judge_accuracy")
+"""The figures of Table 2 in which every float is a share, in [0, 1]."""
+
+
 @configuration
 class Table2Figures:
-    """One row of Table 2; every float is a share in [0, 1]."""
+    """One row of Table 2."""
 
     samples: ConsistencyScore
     """The pairs that the model sampled."""
+    samples_as_drawn: ConsistencyScore
+    """The same draws before stage 1 refined them; equal to `samples` where the recipe refines none."""
     ceiling: ConsistencyScore
     """Real test pairs, by the same judge."""
     floor: ConsistencyScore
     """The same images with captions dealt at random."""
     judge_accuracy: float
     """Share of real test digits that the judge names right."""
+    diversity: DiversityScore
+    """Distinct captions' slots among the samples, and among real pairs."""
+    memorization: MemorizationScore
+    """How near samples come to training images, and real test images do."""
+    likelihood: LikelihoodScore
+    """Bits of real test pairs' codes under stage 2."""
 
     def __post_init__(self) -> None:
-        for name, value in _leaves(dataclasses.asdict(self)):
+        tree = dataclasses.asdict(self)
+        for name, value in _leaves({name: tree[name] for name in SHARES}):
             if isinstance(value, float) and not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a share from 0 to 1, got {value}")
 
 
 @configuration
-class Result:
-    """One row of a table, as it was run."""
+class Run:
+    """How a row was run, and what it cost."""
 
     name: str
     """Name of the file, without its ending."""
-    table: Literal["table2"]
-    """The table it belongs to."""
     row: str
     """The paper's label of the row, such as MXQ-VAE."""
     recipe: str
     """The recipe that makes it."""
     seed: int
-    """Seed of every random draw."""
+    """Seed of training and sampling."""
     commit: str
     """The source it was run from, see `current_commit`."""
     hardware: str
@@ -93,8 +111,30 @@ class Result:
     """Time taken."""
     date: datetime.date
     """Day it was run."""
+
+
+@configuration
+class Table1Result(Run):
+    """One row of Table 1, as it was run."""
+
+    table: Literal["table1"] = "table1"
+    """The table it belongs to."""
+    figures: CorrelationScore
+    """By kind and degree, on the Degree sets of the test pairs."""
+
+
+@configuration
+class Table2Result(Run):
+    """One row of Table 2, as it was run."""
+
+    table: Literal["table2"] = "table2"
+    """The table it belongs to."""
     figures: Table2Figures
     """What came out."""
+
+
+Result = Table1Result | Table2Result
+RESULTS: dict[str, type[Result]] = {"table1": Table1Result, "table2": Table2Result}
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -116,28 +156,39 @@ def read_result(path: Path) -> Result:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise MxqvaeError(f"{path}: not a readable result file ({error}); name a file of results/") from None
-    result = from_json(Result, text, str(path))
+    result = from_json(_result_class(text, path), text, str(path))
     if result.name != path.stem:
         raise MxqvaeError(f"{path}: holds the result {result.name!r}; rename the file to {result.name}.json")
     return result
+
+
+def _result_class(text: str, path: Path) -> type[Result]:
+    """The class of the table that the file names."""
+    try:
+        table = json.loads(text)["table"]
+    except (ValueError, KeyError, TypeError):
+        raise MxqvaeError(f"{path}: not a result file (no JSON object with a key 'table')") from None
+    if table not in RESULTS:
+        raise MxqvaeError(f"{path}: unknown 'table' {table!r}; choose from {', '.join(RESULTS)}")
+    return RESULTS[table]
 
 
 def read_results(folder: Path) -> list[Result]:
     """Read all result files of a folder, in the order of their names.
 
     Raises:
-        MxqvaeError: The folder is missing, two files hold the same row, or as `read_result`.
+        MxqvaeError: The folder is missing, two files hold the same row and seed, or as `read_result`.
     """
     if not folder.is_dir():
         raise MxqvaeError(f"{folder}: no such folder; name the folder of the result files")
-    results: dict[tuple[str, str], Result] = {}
+    results: dict[tuple[str, str, int], Result] = {}
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
-        other = results.setdefault((result.table, result.row), result)
+        other = results.setdefault((result.table, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(
                 f"{folder}: {other.name}.json and {result.name}.json both hold the row {result.row!r} of "
-                f"{result.table}; keep one"
+                f"{result.table} with seed {result.seed}; keep one"
             )
     return list(results.values())
 

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
+from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
 from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.pairs import PairDataset
@@ -58,7 +59,7 @@ def train_autoencoder(
     training = _seeded(recipe.autoencoder_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder(tokenizer)
-    model = MXQVAE(config)
+    model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 
     def batch_of(rows: Tensor) -> PairBatch:
@@ -80,7 +81,7 @@ def train_autoencoder(
             len(pairs),
             training,
             run,
-            identity=_identity(config, training, pairs),
+            identity=_identity(config, training, recipe.num_processes, pairs.captions),
             description="train autoencoder",
             progress=progress,
             on_checkpoint=picture,
@@ -89,6 +90,25 @@ def train_autoencoder(
         tokenizer.save(out / TOKENIZER_FILE)
         save_pretrained(out / "autoencoder", config, model)
     return seconds
+
+
+def derive_autoencoder(recipe: Recipe, source: Path, out: Path) -> None:
+    """Make stage 1 of `recipe` in `out` from the trained parts in the model folder `source`.
+
+    Raises:
+        MxqvaeError: No stage 1 in `source`, or one without the parts that the recipe asks for.
+    """
+    _check_model_folder(out)
+    trained, tokenizer = load_autoencoder(source / "autoencoder"), load_tokenizer(source)
+    if not isinstance(trained, ConcatenatedAutoencoder):
+        raise MxqvaeError(f"stage 1 in {source} is joint and has no parts to take; train it anew")
+    config = recipe.autoencoder(tokenizer)
+    if not isinstance(config, ConcatenatedConfig):
+        raise MxqvaeError("stage 1 of this recipe is joint and cannot be made of parts; train it")
+    arranged = arrange(trained, config)
+    (out / "runs").mkdir(parents=True, exist_ok=True)  # marks the folder as a model in the making
+    tokenizer.save(out / TOKENIZER_FILE)
+    save_pretrained(out / "autoencoder", config, arranged)
 
 
 def train_prior(
@@ -129,7 +149,7 @@ def train_prior(
             len(pairs),
             training,
             run,
-            identity=_identity(config, training, indices.tolist()),
+            identity=_identity(config, training, recipe.num_processes, indices.tolist()),
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
@@ -140,7 +160,11 @@ def train_prior(
 
 
 def encode_pairs(
-    autoencoder: MXQVAE, tokenizer: CaptionTokenizer, pairs: PairDataset, *, progress: Progress | None = None
+    autoencoder: Autoencoder,
+    tokenizer: CaptionTokenizer,
+    pairs: PairDataset,
+    *,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Code indices (N, T) of a whole split, nothing masked, in eval mode."""
     token_ids = tokenizer.encode(pairs.captions)
@@ -155,7 +179,7 @@ def encode_pairs(
 def _stored_indices(
     run: Path,
     weights: Path,
-    autoencoder: MXQVAE,
+    autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
     pairs: PairDataset,
     progress: Progress | None,
@@ -180,11 +204,10 @@ def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
     return from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
 
 
-def _identity(config: Any, training: TrainingConfig, data: Any) -> str:
+def _identity(config: Any, training: TrainingConfig, num_processes: int, data: list[Any]) -> str:
     """What a checkpoint belongs to: the settings and the data it was trained on."""
-    content = json.dumps(data.captions if isinstance(data, PairDataset) else data)
-    digest = hashlib.sha256(content.encode()).hexdigest()
-    return json.dumps({"model": to_tree(config), "training": to_tree(training), "data": digest})
+    settings = {"model": to_tree(config), "training": to_tree(training), "processes": num_processes}
+    return json.dumps(settings | {"data": hashlib.sha256(json.dumps(data).encode()).hexdigest()})
 
 
 def _check_model_folder(out: Path) -> None:

@@ -4,12 +4,13 @@ B batch, H and W pixels, L words, H'Â·W' image latents, L' text latents, T = H'Â
 D channels, K codes.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from mxqvae.autoencoder.code_layout import Segment
 from mxqvae.autoencoder.image import (
     ImageConfig,
     ImageDecoder,
@@ -18,13 +19,17 @@ from mxqvae.autoencoder.image import (
     image_loss,
     normalise,
 )
-from mxqvae.autoencoder.quantizer import Quantized, QuantizerConfig, build_quantizer, codebook_perplexity
+from mxqvae.autoencoder.losses import AutoencoderLosses, codebook_figures, mean_losses, total_losses
+from mxqvae.autoencoder.quantizer import Quantized, QuantizerConfig, build_quantizer
 from mxqvae.autoencoder.text import (
     ConvolutionalTextConfig,
     TextConfig,
     build_text_decoder,
     build_text_encoder,
     caption_loss,
+    check_caption_length,
+    pad_past_end,
+    share_right,
 )
 from mxqvae.config import configuration
 from mxqvae.data.batch import PairBatch
@@ -37,6 +42,8 @@ from mxqvae.layers.transformer import Transformer, TransformerConfig
 class MXQVAEConfig:
     """The autoencoder; the defaults are the paper's sizes (official code, 64-pixel model)."""
 
+    name: Literal["mxqvae"] = "mxqvae"
+    """Tells the kinds of stage 1 apart in a config file."""
     vocab_size: Annotated[int, Field(ge=5)]
     """Token ids V, the special ones among them."""
     caption_length: Annotated[int, Field(ge=1)] = 64
@@ -65,10 +72,9 @@ class MXQVAEConfig:
     def __post_init__(self) -> None:
         if self.joint is not None and self.joint.width != self.latent_size:
             raise ValueError(f"joint.width {self.joint.width} differs from latent_size {self.latent_size}")
-        if isinstance(self.text, ConvolutionalTextConfig):
-            self.text.kernel_size(self.caption_length)
-        else:
-            self.text.words_per_latent(self.caption_length)
+        if self.joint is None and self.joint_positions:
+            raise ValueError("joint_positions needs the joint encoder, which alone reads them")
+        check_caption_length(self.text, self.caption_length)
 
     @property
     def num_image_codes(self) -> int:
@@ -80,24 +86,15 @@ class MXQVAEConfig:
         """Codes T of a pair."""
         return self.num_image_codes + self.text.num_latents
 
+    @property
+    def num_codes(self) -> int:
+        """Codes K that the prior chooses from."""
+        return self.quantizer.num_codes
 
-class AutoencoderLosses(NamedTuple):
-    """Scalars of one batch; `usage` is (K). Summed over steps, they are read by `MXQVAE.summarise`."""
-
-    total: Tensor
-    """What training minimises."""
-    image: Tensor
-    """Mean squared error in normalised space."""
-    caption: Tensor
-    """Cross-entropy, nats a word."""
-    codebook: Tensor
-    """Codebook loss."""
-    commitment: Tensor
-    """Commitment loss, unweighted."""
-    words_right: Tensor
-    """Share of words whose most likely reconstruction is right."""
-    usage: Tensor
-    """How often each code was chosen."""
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """None: the one codebook is everywhere."""
+        return ()
 
 
 class MXQVAE(nn.Module):
@@ -130,27 +127,21 @@ class MXQVAE(nn.Module):
         return self.loss(batch)
 
     def loss(self, batch: PairBatch) -> AutoencoderLosses:
-        """Image, caption, codebook and weighted commitment loss (official code); targets are unmasked."""
+        """The losses of a batch whose inputs are masked as configured; targets are unmasked."""
         quantized = self.quantize(self._mask(batch))
-        image = image_loss(self.decode_images(quantized.codes), batch.images)
         logits = self.decode_captions(quantized.codes)
-        caption = caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id)
-        commitment = self.config.commitment_weight * quantized.commitment_loss
-        total = image + caption + quantized.codebook_loss + commitment
-        present = batch.token_ids != CaptionTokenizer.pad_id
-        words_right = ((logits.argmax(-1) == batch.token_ids) & present).sum() / present.sum()
-        usage = torch.bincount(quantized.indices.flatten(), minlength=self.config.quantizer.num_codes)
-        return AutoencoderLosses(
-            total, image, caption, quantized.codebook_loss, quantized.commitment_loss, words_right, usage
+        return total_losses(
+            quantized,
+            self.config.num_codes,
+            self.config.commitment_weight,
+            image=image_loss(self.decode_images(quantized.codes), batch.images),
+            caption=caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id),
+            words_right=share_right(logits, batch.token_ids, CaptionTokenizer.pad_id),
         )
 
     def summarise(self, sums: AutoencoderLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
-        scalars = {name: value for name, value in sums._asdict().items() if name != "usage"}
-        figures = {name: float(value) / num_steps for name, value in scalars.items()}
-        figures["codebook_perplexity"] = float(codebook_perplexity(sums.usage.float()))
-        figures["dead_codes"] = int((sums.usage == 0).sum())
-        return figures
+        return mean_losses(sums, num_steps) | codebook_figures(sums.usage)
 
     def quantize(self, batch: PairBatch) -> Quantized:
         """The codes (B, T, D) of pairs whose images are normalised: encoders, joint encoder, codebook."""
@@ -168,10 +159,7 @@ class MXQVAE(nn.Module):
     def decode(self, indices: Tensor) -> PairBatch:
         """Pairs of `indices` (B, T), each in [0, K): images in [0, 1], likeliest words to the first [END]."""
         codes = self.quantizer.lookup(indices)
-        token_ids = self.decode_captions(codes).argmax(-1)
-        ends = token_ids == CaptionTokenizer.end_id
-        past_end = ends.cumsum(1) > ends.int()
-        token_ids = token_ids.masked_fill(past_end, CaptionTokenizer.pad_id)
+        token_ids = pad_past_end(self.decode_captions(codes).argmax(-1))
         return PairBatch(denormalise(self.decode_images(codes)), token_ids)
 
     def decode_images(self, codes: Tensor) -> Tensor:

@@ -135,7 +135,8 @@ class AveragingVectorQuantizer(VectorQuantizer):
             rows = latents[torch.randint(len(latents), (num,), device=latents.device), positions]
             if distributed.is_initialized():
                 distributed.broadcast(rows, src=0)
-            start = max(self.config.reset_below, 1.0)
+            # On the threshold, however low: a code that wins nothing there moves on with the next step.
+            start = self.config.reset_below or 1.0
             self.counts[dead] = start
             self.sums[dead] = rows * start
             self.codebook[dead] = rows

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.layers.transformer import Transformer, TransformerConfig
 
 
@@ -159,6 +160,18 @@ class AttentiveTextDecoder(nn.Module):
 TextConfig = Annotated[ConvolutionalTextConfig | AttentiveTextConfig, Field(discriminator="name")]
 
 
+def check_caption_length(config: ConvolutionalTextConfig | AttentiveTextConfig, length: int) -> None:
+    """Refuse a config that captions of `length` words do not fit.
+
+    Raises:
+        ValueError: They cannot be divided among the latents.
+    """
+    if isinstance(config, ConvolutionalTextConfig):
+        config.kernel_size(length)
+    else:
+        config.words_per_latent(length)
+
+
 def build_text_encoder(
     config: ConvolutionalTextConfig | AttentiveTextConfig, length: int, vocab_size: int, latent_size: int
 ) -> nn.Module:
@@ -182,3 +195,16 @@ def build_text_decoder(
 def caption_loss(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
     """Cross-entropy, nats a word, of `token_ids` (B, L) under `logits` (B, L, V); padding ignored."""
     return F.cross_entropy(logits.float().flatten(0, 1), token_ids.flatten(), ignore_index=pad_id)
+
+
+def share_right(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
+    """Share of `token_ids` (B, L) that are the likeliest under `logits` (B, L, V); padding ignored."""
+    present = token_ids != pad_id
+    return ((logits.argmax(-1) == token_ids) & present).sum() / present.sum()
+
+
+def pad_past_end(token_ids: Tensor) -> Tensor:
+    """`token_ids` (B, L) with padding in place of all that follows the first [END]."""
+    ends = token_ids == CaptionTokenizer.end_id
+    past_end = ends.cumsum(1) > ends.int()
+    return token_ids.masked_fill(past_end, CaptionTokenizer.pad_id)

@@ -43,3 +43,30 @@ def caption_mnist(
         hashes = f"pixels {built.pixels_sha256[:12]}, captions {built.captions_sha256[:12]}"
         print(f"{split}: {built.num_pairs:,} pairs, {hashes}")
     print(f"Caption MNIST, seed {seed}: {out}")
+
+
+def degree(*, data: Path, out: Path, seed: int = 0, overwrite: bool = False) -> None:
+    """Build the Degree sets of Quad1 to Quad4: test pairs whose captions name other digits and colours.
+
+    Degree d of n: d of the n slots are said as they are. The folder opens with `datasets.load_dataset`, one
+    split for each kind and degree. The same seed gives the same bytes on every machine.
+
+    Args:
+        data: Folder of Caption MNIST, whose test pairs are taken.
+        out: Folder to make.
+        seed: Seed of every draw.
+        overwrite: Replace a folder that has content.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.output_folder import check_output_folder
+    from mxqvae.progress import progress_on
+
+    check_output_folder(out, overwrite=overwrite)
+
+    from mxqvae.data.degree import build_degree_sets
+
+    manifest = build_degree_sets(data, out, seed=seed, overwrite=overwrite, progress=progress_on())
+    for split, built in manifest.splits.items():
+        print(f"{split}: {built.num_pairs:,} pairs, captions {built.captions_sha256[:12]}")
+    print(f"Degree sets, seed {seed}: {out}")

@@ -1,13 +1,13 @@
 """`mxqvae evaluate`: score sampled pairs."""
 
 import dataclasses
-import json as json_format
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from mxqvae.cli.arguments import PathOrNone
+from mxqvae.cli.figures import give_out, new_table, print_with
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +38,6 @@ def consistency(
     from mxqvae.evaluation.consistency import measure_bounds, score_consistency
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.sample_folder import read_sample_folder
-    from mxqvae.output_file import new_output_file
 
     reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
     images, captions = read_sample_folder(samples)
@@ -46,14 +45,9 @@ def consistency(
     score = score_consistency(torch.from_numpy(images), captions, reader)
     bounds = None if test_pairs is None else measure_bounds(test_pairs.images, test_pairs.captions, reader)
 
-    figures = json_format.dumps(_figures(score, bounds, reader.record.test_accuracy), indent=2)
-    if out is not None:
-        with new_output_file(out) as partial:
-            partial.write_text(figures + "\n", encoding="utf-8")
-    if json:
-        print(figures)
-    else:
-        _print_table(score, bounds, reader.record.test_accuracy)
+    accuracy = reader.record.test_accuracy
+    figures = _figures(score, bounds, accuracy)
+    give_out(figures, lambda: _print_table(score, bounds, accuracy), out=out, json=json)
 
 
 def _figures(score: "ConsistencyScore", bounds: "Bounds | None", judge_accuracy: float) -> dict[str, Any]:
@@ -65,23 +59,23 @@ def _figures(score: "ConsistencyScore", bounds: "Bounds | None", judge_accuracy:
 
 
 def _print_table(score: "ConsistencyScore", bounds: "Bounds | None", judge_accuracy: float) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(_table(score, bounds))
-    print(f"Captions that parse: {score.parsed.rate:.2%}")
-    print(f"Kinds against the training mix: within {100 * score.largest_share_gap:.1f} points")
-    print(f"The judge on MNIST's test digits: {judge_accuracy:.2%} right")
+    print_with(
+        _table(score, bounds),
+        [
+            f"Captions that parse: {score.parsed.rate:.2%}",
+            f"Kinds against the training mix: within {100 * score.largest_share_gap:.1f} points",
+            f"The judge on MNIST's test digits: {judge_accuracy:.2%} right",
+        ],
+    )
 
 
 def _table(score: "ConsistencyScore", bounds: "Bounds | None") -> "Table":
-    from rich import box
-    from rich.table import Table
-
     all_bounds = () if bounds is None else bounds
-    table = Table(title="Pairs whose image and caption agree", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("Kind")
-    for header in ("Pairs", "Agree", "95% interval", "Slots", *("Ceiling", "Floor")[: len(all_bounds)]):
-        table.add_column(header, justify="right")
+    table = new_table(
+        "Pairs whose image and caption agree",
+        "Kind",
+        *("Pairs", "Agree", "95% interval", "Slots", *("Ceiling", "Floor")[: len(all_bounds)]),
+    )
     for name, kind in score.kinds.items():
         table.add_row(
             name,

@@ -28,6 +28,9 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command(("data", "caption-mnist"), "build Caption MNIST from the raw digits", "data", "caption_mnist"),
+    Command(
+        ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
+    ),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
@@ -35,6 +38,28 @@ COMMANDS = (
     Command(
         ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
     ),
+    Command(
+        ("evaluate", "correlation"),
+        "score whom stage 1 believes, caption or image (Table 1)",
+        "correlation",
+        "correlation",
+    ),
+    Command(
+        ("evaluate", "diversity"),
+        "count the different pairs that samples describe",
+        "diversity",
+        "diversity",
+    ),
+    Command(
+        ("evaluate", "memorization"),
+        "find how near samples come to training images",
+        "memorization",
+        "memorization",
+    ),
+    Command(
+        ("evaluate", "likelihood"), "measure the bits of test pairs under stage 2", "likelihood", "likelihood"
+    ),
+    Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),
     Command(("report",), "write the tables of the README from the results", "report", "report"),
     Command(("bench",), "measure the claims about speed on this machine", "bench", "bench"),

@@ -10,6 +10,6 @@ def report(*, readme: Path = Path("README.md"), results: Path = Path("results"))
         readme: File with the marks between which the tables stand.
         results: Folder of the result files, which `mxqvae reproduce` writes.
     """
-    from mxqvae.report import update_readme
+    from mxqvae.report.readme import update_readme
 
     print(f"{readme}: {'written' if update_readme(readme, results) else 'up to date'}")

@@ -1,66 +1,128 @@
 """`mxqvae reproduce`: rows of the paper's tables, from the raw data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mxqvae.cli.arguments import PathOrNone, at_least
-from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
-    from mxqvae.reproduce import Table2Run
+    from mxqvae.report.markdown import Lines
+    from mxqvae.reproduction.rows import Reproduction, Row
+
+WORK = Path("runs/reproduction")
+RESULTS = Path("results")
+
+
+def table1(
+    *,
+    rows: tuple[str, ...] = (),
+    work: Path = WORK,
+    results: Path = RESULTS,
+    mnist: PathOrNone = None,
+    seed: int = 0,
+    dry_run: bool = False,
+) -> None:
+    """Rerun rows of Table 1 from the raw digits: data, Degree sets, stage 1, score, result file.
+
+    What is in the work folder is used again; the same command goes on where it was stopped. Hours on two
+    cores: --dry-run tells how many.
+
+    Args:
+        rows: Rows to run, such as mxqvae without-tc; without it, all.
+        work: Folder for data and models; kept.
+        results: Folder for the result files, which `mxqvae report` reads.
+        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        seed: Seed of training.
+        dry_run: Print the steps and what they take, and stop.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.progress import progress_on
+    from mxqvae.report.table1 import HEADER, table1_lines
+    from mxqvae.reproduction.rows import TABLE1_ROWS
+    from mxqvae.reproduction.table1 import Table1Reproduction
+    from mxqvae.results import Table1Result, read_results
+
+    run = Table1Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
+    if _run(run, rows, TABLE1_ROWS, dry_run):
+        scored = [result for result in read_results(results) if isinstance(result, Table1Result)]
+        _print_table(
+            "Table 1, Quad4: caption words that the reconstruction repeats", HEADER, table1_lines(scored)
+        )
 
 
 def table2(
     *,
-    rows: tuple[str, ...] = ("mxqvae",),
-    work: Path = Path("runs/table2"),
-    results: Path = Path("results"),
+    rows: tuple[str, ...] = (),
+    work: Path = WORK,
+    results: Path = RESULTS,
     mnist: PathOrNone = None,
     seed: int = 0,
     dry_run: bool = False,
 ) -> None:
     """Rerun rows of Table 2 from the raw digits: data, judge, both stages, samples, score, result file.
 
-    Steps whose output is already in the work folder are passed over; the same command goes on where it was
-    stopped. Hours on two cores: --dry-run tells how many.
+    What is in the work folder is used again; the same command goes on where it was stopped. Hours on two
+    cores: --dry-run tells how many.
 
     Args:
-        rows: Rows to run, such as mxqvae.
+        rows: Rows to run, such as mxqvae i-t; without it, all.
         work: Folder for data, models and samples; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
-        seed: Seed of data, training and sampling.
+        seed: Seed of training and sampling.
         dry_run: Print the steps and what they take, and stop.
     """
     at_least(0, seed=seed)
-    if not rows:
-        raise MxqvaeError("--rows needs at least one row, such as mxqvae")
 
     from mxqvae.progress import progress_on
-    from mxqvae.reproduce import Table2Run
+    from mxqvae.report.table2 import HEADER, table2_lines
+    from mxqvae.reproduction.rows import TABLE2_ROWS
+    from mxqvae.reproduction.table2 import Table2Reproduction
+    from mxqvae.results import Table2Result, read_results
 
-    runs = [
-        Table2Run(row=row, work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
-        for row in rows
-    ]
-    for run in runs:
-        _ = run.recipe  # an unknown row is refused before the first one runs for hours
+    run = Table2Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
+    if _run(run, rows, TABLE2_ROWS, dry_run):
+        scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
+        _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
+
+
+def _run(
+    reproduction: "Reproduction", names: Sequence[str], rows: Mapping[str, "Row"], dry_run: bool
+) -> bool:
+    """Run the rows, or print what that takes; returns whether they were run."""
+    plan = {name: reproduction.steps(name) for name in names or rows}
+    folder = reproduction.folder
     if dry_run:
-        _print_plan(runs)
-        return
-    for run in runs:
-        print(f"{run.row}: {run.execute()}")
+        seen: set[str] = set()
+        minutes = 0.0
+        for name, steps in plan.items():
+            print(f"{name}:")
+            for step in steps:
+                is_done = step.name in seen or folder.is_done(step)
+                seen.add(step.name)
+                minutes += 0 if is_done else step.minutes
+                cost = "done" if is_done else f"{step.minutes:g} min"
+                print(f"  {step.name:<36} {cost:>8}   {step.made}")
+        print(f"To do: about {minutes:g} minutes on two cores")
+        return False
+    for steps in plan.values():
+        folder.check(steps)
+    for name, steps in plan.items():
+        folder.execute(steps)
+        print(f"{name}: {steps[-1].made}")
+    return True
 
 
-def _print_plan(runs: Sequence["Table2Run"]) -> None:
-    seen: set[Path] = set()
-    minutes = 0.0
-    for run in runs:
-        print(f"{run.row}:")
-        for step in run.steps():
-            is_done = step.made in seen or (step.made.exists() and step.name != "scoring")
-            seen.add(step.made)
-            minutes += 0 if is_done else step.minutes
-            print(f"  {step.name:<12} {'done' if is_done else f'{step.minutes:g} min':>8}   {step.made}")
-    print(f"To do: about {minutes:g} minutes on two cores")
+def _print_table(title: str, header: Sequence[str], lines: "Lines") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, cell in enumerate(header):
+        table.add_column(cell, justify="left" if number < 2 else "right")
+    for line in lines:
+        table.add_row(*(cell.replace("**", "").replace("\\", "") for cell in line))
+    Console(highlight=False).print(table)

@@ -16,8 +16,8 @@ def sample(
     first: int = 0,
     temperature: float = 1.0,
     top_k: IntOrNone = None,
-    top_p: float = 0.97,
-    num_refinements: int = 2,
+    top_p: float = 0.99,
+    num_refinements: IntOrNone = None,
     weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,
@@ -35,7 +35,8 @@ def sample(
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only.
         top_p: Draw each code from the likeliest that together reach this probability.
-        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
+        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree;
+            without it, 2 for a joint stage 1, 0 where image and caption have codes of their own.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
@@ -59,6 +60,7 @@ def sample(
 
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
     sampling = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+    num_refinements = generator.num_refinements if num_refinements is None else num_refinements
     progress = NoProgress() if json else progress_on()
     start = time.monotonic()
     batches = generator.sample(

@@ -1,7 +1,7 @@
 """The language of Caption MNIST: slots to captions and back.
 
 Pure text. This module knows no pixels and draws nothing at random: the builder chooses every word
-(`caption_mnist`), the score reads every caption (`evaluation.consistency`).
+(`caption_mnist`, `degree`), the score reads every caption (`evaluation.consistency`).
 """
 
 import re
@@ -96,11 +96,23 @@ def parse_caption(caption: str) -> tuple[Slot, ...] | None:
     return slots if len(slots) == len(phrases) == len(positions) else None
 
 
+def replace_slots(caption: str, slots: Sequence[Slot]) -> str:
+    """Let a caption of the grammar say the digits and colours of `slots`; every other word stays.
+
+    Args:
+        slots: As many as the caption says, at the same positions in the same order.
+    """
+    digits, colours = (str(slot.digit) for slot in slots), (slot.colour for slot in slots)
+    # A clause has one digit and one colour: the caption's n-th of either belongs to its n-th slot.
+    return _SLOT_WORD.sub(lambda word: next(digits if word[0].isdigit() else colours), caption)
+
+
 def kind_of(slots: Sequence[Slot]) -> str:
     """The kind of a pair with these slots: "Single", or "QuadN" for N slots in quadrants."""
     return KINDS[0] if slots[0].position == CENTRE else KINDS[len(slots)]
 
 
+_SLOT_WORD = re.compile(rf"\b(?:[0-9]|{'|'.join(COLOURS)})\b")
 _CANONICAL_POSITIONS = {words: position for position, choices in POSITION_WORDS.items() for words in choices}
 
 

@@ -4,16 +4,10 @@ A pair is a function of seed, split and its number alone: the same seed gives th
 machine. How it is made (our decisions, where the paper is silent) stands at `draw_pairs` and `render`.
 """
 
-import hashlib
-import io
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image
 
 from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import (
@@ -27,10 +21,10 @@ from mxqvae.data.caption_grammar import (
     ClauseForm,
     Slot,
     compose_caption,
-    kind_of,
 )
 from mxqvae.data.draws import Draws, draws_by_number
 from mxqvae.data.mnist import DIGIT_SIZE, Mnist, MnistDigits, file_hashes
+from mxqvae.data.split_file import SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 from mxqvae.progress import Advance, NoProgress, Progress
@@ -46,8 +40,6 @@ DRAWS_PER_PAIR = 32
 """A Quad4 pair uses 24: 4 cells, then 5 for each slot. The rest is never drawn."""
 ROW_GROUP_SIZE = 1000
 """Pairs that are drawn, rendered and written at a time."""
-PNG_COMPRESS_LEVEL = 1
-"""Level 6 takes 1.8 times as long for files that are a sixth smaller."""
 
 
 @configuration
@@ -65,20 +57,6 @@ class CaptionMnistConfig:
         for name, minimum in (("num_train", 1), ("num_test", 1), ("seed", 0)):
             if getattr(self, name) < minimum:
                 raise ValueError(f"{name} must be at least {minimum}")
-
-
-@configuration
-class SplitManifest:
-    """What one split holds."""
-
-    num_pairs: int
-    """Pairs."""
-    kinds: dict[str, int]
-    """Pairs of each kind."""
-    pixels_sha256: str
-    """Of all pixels, (N, H, W, 3) uint8. The PNG files differ where the compressor's version does."""
-    captions_sha256: str
-    """Of all captions, UTF-8, a line feed after each."""
 
 
 @configuration
@@ -132,15 +110,13 @@ def build_caption_mnist(
     """
     progress = progress or NoProgress()
     with new_output_folder(out, overwrite=overwrite) as folder:
-        (folder / "data").mkdir()
         splits = {}
         for split, split_digits, num in (
             ("train", digits.train, config.num_train),
             ("test", digits.test, config.num_test),
         ):
-            path = folder / "data" / f"{split}-00000-of-00001.parquet"
             with progress.task(f"build {split} pairs", total=num, unit="pairs") as advance:
-                splits[split] = _write_split(path, split_digits, split, config.seed, num, advance)
+                splits[split] = _write_split(folder, split_digits, split, config.seed, num, advance)
         manifest = Manifest(seed=config.seed, splits=splits, mnist_sha256=file_hashes(digits))
         (folder / "manifest.json").write_text(to_json(manifest) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
@@ -232,60 +208,21 @@ def _draw_pair(kind: str, draws: Draws, indices_of_digit: list[list[int]]) -> Dr
     return DrawnPair(tuple(clauses), tuple(digit_indices))
 
 
-_TEXT = {"dtype": "string", "_type": "Value"}
-_FEATURES = {
-    "image": {"_type": "Image"},
-    "caption": _TEXT,
-    "kind": _TEXT,
-    # A list around one struct is the spelling of "list of structs" that old and new `datasets` share.
-    "slots": [{"position": _TEXT, "digit": {"dtype": "int64", "_type": "Value"}, "colour": _TEXT}],
-}
-_SCHEMA = pa.schema(
-    {
-        "image": pa.struct({"bytes": pa.binary(), "path": pa.string()}),
-        "caption": pa.string(),
-        "kind": pa.string(),
-        "slots": pa.list_(pa.struct({"position": pa.string(), "digit": pa.int64(), "colour": pa.string()})),
-    },
-    # Tells `datasets` that the image column holds images.
-    metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
-)
-
-
 def _write_split(
-    path: Path, digits: MnistDigits, split: str, seed: int, num_pairs: int, advance: Advance
+    folder: Path, digits: MnistDigits, split: str, seed: int, num_pairs: int, advance: Advance
 ) -> SplitManifest:
-    kinds: dict[str, int] = dict.fromkeys(KINDS, 0)
-    pixels_hash, captions_hash = hashlib.sha256(), hashlib.sha256()
-    with pq.ParquetWriter(path, _SCHEMA) as writer:
+    with open_split(folder, split) as writer:
         for first in range(0, num_pairs, ROW_GROUP_SIZE):
             num = min(ROW_GROUP_SIZE, num_pairs - first)
             pairs = draw_pairs(digits.labels, split, seed, first=first, num=num)
             images = render(pairs, digits.images)
-            rows = [_row(pair, image) for pair, image in zip(pairs, images, strict=True)]
-            writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
-            pixels_hash.update(images.data)
-            for row in rows:
-                captions_hash.update(f"{row['caption']}\n".encode())
-                kinds[row["kind"]] += 1
+            rows = [
+                pair_row(encode_image(image), compose_caption(pair.clauses), pair.slots)
+                for pair, image in zip(pairs, images, strict=True)
+            ]
+            writer.write(images, rows)
             advance(num)
-    return SplitManifest(
-        num_pairs=num_pairs,
-        kinds=kinds,
-        pixels_sha256=pixels_hash.hexdigest(),
-        captions_sha256=captions_hash.hexdigest(),
-    )
-
-
-def _row(pair: DrawnPair, image: np.ndarray) -> dict[str, Any]:
-    png = io.BytesIO()
-    Image.fromarray(image).save(png, "PNG", compress_level=PNG_COMPRESS_LEVEL)
-    return {
-        "image": {"bytes": png.getvalue(), "path": None},
-        "caption": compose_caption(pair.clauses),
-        "kind": kind_of(pair.slots),
-        "slots": [slot._asdict() for slot in pair.slots],
-    }
+    return writer.manifest()
 
 
 def _card(manifest: Manifest) -> str:

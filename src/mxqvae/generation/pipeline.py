@@ -17,7 +17,8 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from torch import Tensor
 
-from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -29,7 +30,7 @@ SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
 """Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
 TOKENIZER_FILE = "tokenizer.json"
 NUM_REFINEMENTS = 2
-"""Passes of sampled codes through stage 1; docs/design.md says what each brings."""
+"""Passes of sampled codes through a joint stage 1; docs/design.md says what each brings."""
 
 
 class SampledPairs(NamedTuple):
@@ -46,14 +47,13 @@ class SampledPairs(NamedTuple):
 class PairGenerator:
     """Tokenizer, autoencoder and prior of one model, in eval mode."""
 
-    def __init__(self, tokenizer: CaptionTokenizer, autoencoder: MXQVAE, prior: Prior) -> None:
+    def __init__(self, tokenizer: CaptionTokenizer, autoencoder: Autoencoder, prior: Prior) -> None:
         """Put the parts together.
 
         Raises:
             MxqvaeError: They were not made for each other.
         """
-        codes = (autoencoder.config.quantizer.num_codes, autoencoder.config.sequence_length)
-        if codes != (prior.config.num_codes, prior.config.sequence_length):
+        if _code_layout(autoencoder.config) != _code_layout(prior.config):
             raise MxqvaeError("the prior was trained on codes of another autoencoder; train it on this one's")
         captions = (autoencoder.config.vocab_size, autoencoder.config.caption_length)
         if captions != (tokenizer.vocab_size, tokenizer.max_length):
@@ -94,7 +94,7 @@ class PairGenerator:
         seed: int = 0,
         first: int = 0,
         sampling: SamplingConfig = SamplingConfig(),
-        num_refinements: int = NUM_REFINEMENTS,
+        num_refinements: int | None = None,
     ) -> Iterator[SampledPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
 
@@ -102,21 +102,32 @@ class PairGenerator:
 
         Args:
             num_refinements: How often the sampled codes pass through stage 1, see `refine`; at least 0.
+                None: the generator's own `num_refinements`.
 
         Raises:
             MxqvaeError: At once, a number out of range, see `sample_indices`.
         """
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
+        num_refinements = self.num_refinements if num_refinements is None else num_refinements
         if num_refinements < 0:
             raise MxqvaeError(f"num_refinements must be at least 0, got {num_refinements}")
         blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
         return (self._finish(block, num_refinements) for block in blocks)
 
+    @property
+    def num_refinements(self) -> int:
+        """Passes through stage 1 that sampled codes take unless told otherwise.
+
+        None where the halves of a pair have codes of their own: neither half can be mended by the other.
+        """
+        return NUM_REFINEMENTS if isinstance(self.autoencoder, MXQVAE) else 0
+
     def refine(self, indices: Tensor) -> Tensor:
         """Codes (B, T) of the pairs that `indices` (B, T) decode to.
 
-        The prior can draw an image and a caption that nearly agree. Stage 1 has learned to repair a caption
-        that lies about its image and an image with holes, so what it makes of such a pair agrees better.
+        The prior can draw an image and a caption that nearly agree. A joint stage 1 has learned to repair a
+        caption that lies about its image and an image with holes, so what it makes of such a pair agrees
+        better.
         """
         return self.autoencoder.encode(self.autoencoder.decode(indices))
 
@@ -171,11 +182,17 @@ def load_tokenizer(folder: Path) -> CaptionTokenizer:
     return CaptionTokenizer.load(path)
 
 
-def load_autoencoder(folder: Path) -> MXQVAE:
-    """The autoencoder of a model folder's part `folder`."""
-    return load_pretrained(folder, MXQVAEConfig, MXQVAE, "train it with `mxqvae train autoencoder`")
+def load_autoencoder(folder: Path) -> Autoencoder:
+    """The autoencoder, of either kind, of a model folder's part `folder`."""
+    remedy = "train it with `mxqvae train autoencoder`"
+    return load_pretrained(folder, AutoencoderConfig, build_autoencoder, remedy)
 
 
 def to_floats(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1]."""
     return images.permute(0, 3, 1, 2).float() / 255
+
+
+def _code_layout(config: AutoencoderConfig | PriorConfig) -> tuple[object, ...]:
+    """What an autoencoder and its prior have to agree on."""
+    return config.num_codes, config.sequence_length, config.segments

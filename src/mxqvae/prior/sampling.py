@@ -1,6 +1,6 @@
 """Sampling the prior: filter logits -> draw one code -> draw all codes.
 
-B samples, T codes of a pair, K codes of the codebook.
+B samples, T codes of a pair, K codes.
 """
 
 from collections.abc import Iterator
@@ -30,10 +30,10 @@ class SamplingConfig:
     """Below 1: safer; above: more varied."""
     top_k: Annotated[int, Field(ge=1)] | None = None
     """Only the k most likely codes; none: all."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.97
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Only the most likely codes that together reach this probability; 1: all.
 
-    The default takes the tail that costs one caption in forty its grammar, and leaves the kinds their shares.
+    The default takes the tail that costs captions their grammar, and leaves the kinds their shares.
     """
 
 
@@ -63,7 +63,7 @@ def sample_indices(
         Indices (b, T), b <= 64.
 
     Raises:
-        MxqvaeError: A count or seed out of range, or a top_k above the codebook.
+        MxqvaeError: A count or seed out of range, or a top_k above the codes that there are to choose from.
     """
     for block in sample_blocks(prior, sampling, num=num, seed=seed, first=first):
         yield block.indices[block.wanted]
@@ -89,9 +89,10 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
         raise MxqvaeError(f"first must be in [0, 2^63), got {first}")
     if not 0 <= seed < 2**64:
         raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
-    if sampling.top_k is not None and sampling.top_k > prior.config.num_codes:
+    num_choices = prior.config.num_choices
+    if sampling.top_k is not None and sampling.top_k > num_choices:
         raise MxqvaeError(
-            f"top_k must be at most {prior.config.num_codes}, the size of the codebook, got {sampling.top_k}"
+            f"top_k must be at most {num_choices}, the codes to choose from, got {sampling.top_k}"
         )
 
 
@@ -105,7 +106,7 @@ def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int)
     code = indices.new_full((BLOCK_SIZE,), prior.start_index)
     for position in range(length):
         x = (prior.embedding(code) + prior.positions[position])[:, None]
-        logits = prior.head(prior.transformer.step(x, past, position)[:, 0])
+        logits = prior.score(prior.transformer.step(x, past, position)[:, 0], position)
         code = draw(filter_logits(logits, sampling), noise[:, position])
         indices[:, position] = code
     return indices

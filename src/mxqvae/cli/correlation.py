@@ -1,0 +1,117 @@
+"""`mxqvae evaluate correlation`: whom stage 1 believes where the caption lies about its image."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.figures import give_out, new_table, print_with
+from mxqvae.errors import MxqvaeError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mxqvae.data.tokenizer import CaptionTokenizer
+    from mxqvae.evaluation.correlation import CorrelationScore, PairAutoencoder
+
+
+def correlation(
+    *,
+    data: Path,
+    weights: TextOrNone = None,
+    num: IntOrNone = None,
+    out: PathOrNone = None,
+    plot: PathOrNone = None,
+    sheet: PathOrNone = None,
+    json: bool = False,
+) -> None:
+    """Count the digits and colours of a caption that come back from stage 1 when they are not the image's.
+
+    Args:
+        data: Folder of Degree sets, which `mxqvae data degree` builds.
+        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        num: Pairs of each kind, the first ones; without it, all.
+        out: JSON file to write all figures to.
+        plot: PNG file to draw score against degree in; takes matplotlib, the extra `plots`.
+        sheet: PNG file to draw one image under captions of degree 4 to 0 in, and what comes back.
+        json: Print all figures as JSON.
+    """
+    at_least(1, num=num)
+    for name, path in (("plot", plot), ("sheet", sheet)):
+        if path is not None and path.suffix.lower() != ".png":
+            raise MxqvaeError(f"--{name} writes a PNG file; end its name in .png, not as in {path}")
+    if plot is not None:
+        import mxqvae.evaluation.correlation_plot  # noqa: F401 - missed now, not when minutes are spent
+
+    from mxqvae.evaluation.correlation import POSTER_ROWS, score_correlation
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
+    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.report.markdown import OUR_ROW
+
+    folder = find_weights(weights or SHIPPED_WEIGHTS)
+    autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
+    progress = NoProgress() if json else progress_on()
+    score = score_correlation(autoencoder, tokenizer, data, num=num, progress=progress)
+    poster = {OUR_ROW: POSTER_ROWS[OUR_ROW]}
+
+    if plot is not None:
+        from mxqvae.evaluation.correlation_plot import write_correlation_plot
+
+        write_correlation_plot(plot, {"this model": score}, poster)
+    if sheet is not None:
+        _write_sheet(sheet, data, autoencoder, tokenizer)
+    give_out(dataclasses.asdict(score), lambda: _print_table(score, poster), out=out, json=json)
+
+
+def _write_sheet(
+    path: Path, data: Path, autoencoder: "PairAutoencoder", tokenizer: "CaptionTokenizer"
+) -> None:
+    from mxqvae.data.degree import degrees_of, read_degree_set
+    from mxqvae.evaluation.correlation import POSTER_KIND
+    from mxqvae.evaluation.reconstruction_sheet import draw_reconstructions
+    from mxqvae.output_file import new_output_file
+
+    sets = [read_degree_set(data, POSTER_KIND, degree) for degree in degrees_of(POSTER_KIND)]
+    captions = [pairs.captions[0] for pairs in sets]
+    sheet = draw_reconstructions(autoencoder, tokenizer, sets[0].images[0], captions)
+    with new_output_file(path) as partial:
+        sheet.save(partial, "PNG")
+
+
+def _print_table(score: "CorrelationScore", poster: Mapping[str, Sequence[float]]) -> None:
+    others = [degree.other_words for kind in score.kinds.values() for degree in kind.degrees]
+    print_with(
+        _table(score, poster),
+        [
+            "Words: digits and colours of the edited caption that come back. Slots: both of a slot.",
+            "Slots of the image: both come back as the image shows them, not as the caption says.",
+            "Distance: from the ideal line, mean over the degrees.",
+            f"Other words of the captions that come back: {min(others):.2%} to {max(others):.2%}",
+        ],
+    )
+
+
+def _table(score: "CorrelationScore", poster: Mapping[str, Sequence[float]]) -> "Table":
+    from mxqvae.evaluation.correlation import POSTER_KIND, mean_distance
+
+    most = max(len(kind.degrees) for kind in score.kinds.values())
+    degrees = map(str, reversed(range(most)))
+    table = new_table("What comes back, by degree", "Kind", *degrees, "Distance")
+    for name, kind in score.kinds.items():
+        ideal = [degree.ideal for degree in kind.degrees]
+        rows = {
+            f"{name}, words": [*(degree.words.mean for degree in kind.degrees), kind.word_distance],
+            f"{name}, slots": [*(degree.slots.mean for degree in kind.degrees), kind.slot_distance],
+            "  ideal": ideal,
+        }
+        if name == POSTER_KIND:
+            rows |= {
+                f"  {row}, poster": [*shares, mean_distance(shares, ideal)] for row, shares in poster.items()
+            }
+        rows["  slots of the image"] = [degree.image_slots.mean for degree in kind.degrees]
+        blank = [""] * (most - len(kind.degrees))
+        for label, shares in rows.items():
+            table.add_row(label, *blank, *(f"{share:.3f}" for share in shares))
+        table.add_section()
+    return table

@@ -1,0 +1,96 @@
+"""`mxqvae evaluate memorization`: whether sampled images are copies of training images."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from mxqvae.cli.arguments import PathOrNone, TextOrNone
+from mxqvae.cli.figures import give_out, new_table, print_with
+from mxqvae.errors import MxqvaeError
+
+if TYPE_CHECKING:
+    from mxqvae.evaluation.memorization import MemorizationScore
+
+
+def memorization(
+    samples: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SAMPLES")],
+    *,
+    data: Path,
+    weights: TextOrNone = None,
+    sheet: PathOrNone = None,
+    out: PathOrNone = None,
+    json: bool = False,
+) -> None:
+    """Find how near sampled images come to training images, and as many real test images beside them.
+
+    Args:
+        samples: Folder that `mxqvae sample` wrote.
+        data: Folder of the data set that the model was trained on.
+        weights: Model folder, or a hub repository such as user/name; with it, there is a second reference:
+            the test images that its stage 1 has encoded and decoded, as blurred as samples are.
+        sheet: PNG file for a contact sheet: the nearest samples, each beside its training pair.
+        out: JSON file to write all figures to.
+        json: Print all figures as JSON.
+    """
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise MxqvaeError(f"--sheet writes a PNG file; end its name in .png, not as in {sheet}")
+
+    import torch
+
+    from mxqvae.data.pairs import PairDataset
+    from mxqvae.evaluation.memorization import (
+        find_neighbours,
+        neighbour_sheet,
+        reconstruct_images,
+        score_neighbours,
+    )
+    from mxqvae.generation.pipeline import PairGenerator
+    from mxqvae.generation.sample_folder import read_sample_folder
+    from mxqvae.output_file import new_output_file
+    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.stages import encode_pairs
+
+    generator = None if weights is None else PairGenerator.from_pretrained(weights)
+    progress = NoProgress() if json else progress_on()
+    sampled = read_sample_folder(samples)
+    images = torch.from_numpy(sampled.images)
+    train, test = (PairDataset.from_parquet(data, split) for split in ("train", "test"))
+    reconstructed = None
+    if generator is not None:
+        indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=progress)
+        reconstructed = reconstruct_images(generator, indices)
+    found = find_neighbours(images, train.images, test.images, reconstructed, progress=progress)
+    score = score_neighbours(found)
+    if sheet is not None:
+        picture = neighbour_sheet(images, sampled.captions, train.images, train.captions, found.samples)
+        with new_output_file(sheet) as partial:
+            picture.save(partial, format="PNG")
+    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+
+
+def _print_table(score: "MemorizationScore") -> None:
+    table = new_table(
+        f"Distance to the nearest of {score.num_training:,} training images",
+        "Images",
+        *("Number", "Nearest", "5%", "25%", "Median", "75%", "95%", "Copies"),
+    )
+    rows = [("Samples", score.num_samples, score.samples), ("Test images", score.num_test, score.test)]
+    shares = [("the test images", score.nearer_than_p05, score.nearer_than_median)]
+    if (reference := score.reconstructed) is not None:
+        rows.append(("Reconstructed", score.num_test, reference.distances))
+        shares.append(("their reconstructions", reference.nearer_than_p05, reference.nearer_than_median))
+    for name, num, distances in rows:
+        *quantiles, num_copies = dataclasses.astuple(distances)
+        table.add_row(name, f"{num:,}", *(f"{quantile:.4f}" for quantile in quantiles), f"{num_copies:,}")
+    print_with(
+        table,
+        [
+            "Distance: root mean square over pixel values in [0, 1].",
+            *(
+                f"Samples nearer than the nearest 5% of {name}: {p05:.2%}; than half of them: {median:.2%}"
+                for name, p05, median in shares
+            ),
+        ],
+    )

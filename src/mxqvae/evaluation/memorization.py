@@ -1,0 +1,322 @@
+"""Whether sampled images are copies of training images.
+
+For each image the nearest training image is found, by the root mean square of the differences of all pixel
+values, which lie in [0, 1]. Copies are nearer to the training set than images that are new to it, and so the
+same distances of as many real test images are the measure:
+
+    share nearer than the test images' 5% quantile:  .05 expected of new images, 1 of copies
+
+Distance knows pixels alone, and blur brings any image nearer to all others: what stage 1 decodes is nearer to
+the training images than what it encoded, with nothing remembered. So there is a second reference, the test
+images that stage 1 has encoded and decoded, which are as blurred as samples are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TILE_SIZE = 8
+"""Side of a tile, px: small enough to skip most of an image that is black for the most part."""
+IMAGES_AT_A_TIME = 256
+TRAINING_IMAGES_AT_A_TIME = 4096
+NUM_PICTURED = 24
+
+
+class Neighbours(NamedTuple):
+    """The nearest training image of each of N images."""
+
+    indices: Tensor
+    """(N,) int64, numbers of training images; the first of several that are equally near."""
+    distances: Tensor
+    """(N,) float64, root mean square over pixel values in [0, 1]; exactly 0 for a copy."""
+
+
+class FoundNeighbours(NamedTuple):
+    """Neighbours of both sides of the comparison."""
+
+    samples: Neighbours
+    """Of sampled images."""
+    test: Neighbours
+    """Of test images."""
+    num_training: int
+    """Training images searched."""
+    reconstructed: Neighbours | None = None
+    """Of the test images that stage 1 has encoded and decoded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Quantiles of the distances of a set of images to their nearest training images."""
+
+    minimum: float
+    """The nearest."""
+    p05: float
+    """5% are nearer."""
+    p25: float
+    """25% are nearer."""
+    median: float
+    """Half are nearer."""
+    p75: float
+    """75% are nearer."""
+    p95: float
+    """95% are nearer."""
+    num_copies: int
+    """Images that are a training image, pixel by pixel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Images that samples are held against."""
+
+    distances: Distances
+    """Of these images."""
+    nearer_than_p05: float
+    """Share of samples nearer to a training image than their 5% quantile; .05 for new images."""
+    nearer_than_median: float
+    """Share of samples nearer than their median; .5 for new images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorizationScore:
+    """Sampled images beside real test images; `dataclasses.asdict` of it is plain JSON."""
+
+    num_training: int
+    """Training images searched."""
+    num_samples: int
+    """Sampled images."""
+    num_test: int
+    """Test images."""
+    samples: Distances
+    """Of the sampled images."""
+    test: Distances
+    """Of the test images."""
+    nearer_than_p05: float
+    """Share of samples nearer to a training image than the test images' 5% quantile; .05 for new images."""
+    nearer_than_median: float
+    """Share of samples nearer than the test images' median; .5 for new images."""
+    reconstructed: Reference | None = None
+    """The same against the test images that stage 1 has encoded and decoded; None where not given."""
+
+
+def measure_memorization(
+    samples: Tensor,
+    training: Tensor,
+    test: Tensor,
+    reconstructed: Tensor | None = None,
+    *,
+    progress: Progress = NoProgress(),
+) -> MemorizationScore:
+    """Hold samples against as many test images: `find_neighbours`, then `score_neighbours`."""
+    return score_neighbours(find_neighbours(samples, training, test, reconstructed, progress=progress))
+
+
+def find_neighbours(
+    samples: Tensor,
+    training: Tensor,
+    test: Tensor,
+    reconstructed: Tensor | None = None,
+    *,
+    progress: Progress = NoProgress(),
+) -> FoundNeighbours:
+    """Find the nearest training images of samples and of as many test images, the first ones.
+
+    Args:
+        samples: (N, H, W, 3) uint8.
+        training: (M, H, W, 3) uint8.
+        test: (N or more, H, W, 3) uint8; all are taken where they are fewer.
+        reconstructed: What stage 1 makes of the test images, see `reconstruct_images`.
+
+    Raises:
+        MxqvaeError: As `nearest_training_images`.
+    """
+
+    def search(images: Tensor, name: str) -> Neighbours:
+        images = images[: len(samples)]
+        return nearest_training_images(images, training, f"nearest to {name}", progress=progress)
+
+    return FoundNeighbours(
+        samples=search(samples, "samples"),
+        test=search(test, "test images"),
+        num_training=len(training),
+        reconstructed=None if reconstructed is None else search(reconstructed, "reconstructed test images"),
+    )
+
+
+def reconstruct_images(generator: PairGenerator, indices: Tensor) -> Tensor:
+    """The images (N, H, W, 3) uint8 of codes (N, T), which stage 1 has made of pairs."""
+    batches = indices.split(IMAGES_AT_A_TIME)
+    return torch.cat([torch.from_numpy(generator.decode(batch).images) for batch in batches])
+
+
+def score_neighbours(found: FoundNeighbours) -> MemorizationScore:
+    """The figures of neighbours that have been found."""
+    samples = found.samples.distances
+    test = _compare(samples, found.test.distances)
+    return MemorizationScore(
+        num_training=found.num_training,
+        num_samples=len(samples),
+        num_test=len(found.test.distances),
+        samples=_summarise(samples),
+        test=test.distances,
+        nearer_than_p05=test.nearer_than_p05,
+        nearer_than_median=test.nearer_than_median,
+        reconstructed=None
+        if found.reconstructed is None
+        else _compare(samples, found.reconstructed.distances),
+    )
+
+
+def nearest_training_images(
+    images: Tensor,
+    training: Tensor,
+    description: str = "nearest training images",
+    *,
+    progress: Progress = NoProgress(),
+) -> Neighbours:
+    """Find the nearest training image of each image, exactly, in memory that does not grow with `images`.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        training: (M, H, W, 3) uint8.
+        description: What the progress calls it.
+
+    Raises:
+        MxqvaeError: No images, no training images, or images of another size or type.
+    """
+    _check(images, training)
+    chunks = [_read_chunk(chunk) for chunk in training.split(TRAINING_IMAGES_AT_A_TIME)]
+    found = []
+    with progress.task(description, total=len(images), unit="images") as advance:
+        for block in images.split(IMAGES_AT_A_TIME):
+            found.append(_search(block, chunks))
+            advance(len(block))
+    indices, distances = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Neighbours(indices, distances)
+
+
+def neighbour_sheet(
+    images: Tensor,
+    captions: Sequence[str],
+    training: Tensor,
+    training_captions: Sequence[str],
+    neighbours: Neighbours,
+) -> "Image.Image":
+    """Draw the images nearest to the training set, worst first, each with its training pair to the right.
+
+    Args:
+        images: (N, H, W, 3) uint8, those that `neighbours` belongs to.
+        captions: N captions.
+        training: (M, H, W, 3) uint8.
+        training_captions: M captions.
+    """
+    pictures, texts = [], []
+    for sample in neighbours.distances.argsort(stable=True)[:NUM_PICTURED].tolist():
+        nearest, distance = int(neighbours.indices[sample]), float(neighbours.distances[sample])
+        pictures += [images[sample], training[nearest]]
+        texts.append(f"Sample {sample}: {captions[sample]}")
+        texts.append(f"Training pair {nearest}, distance {distance:.3f}: {training_captions[nearest]}")
+    return contact_sheet(torch.stack(pictures).numpy(), texts)
+
+
+class _Tile(NamedTuple):
+    """One tile of one colour channel, in all images of a chunk where it is not black."""
+
+    rows: Tensor  # (n,) int64, which images these are
+    pixels: Tensor  # (n, TILE_SIZE²) uint8
+
+
+class _Chunk(NamedTuple):
+    """Some training images, laid out for the search."""
+
+    squares: Tensor  # (m,) float64, squared norms
+    tiles: list[_Tile]
+
+
+def _search(images: Tensor, chunks: Sequence[_Chunk]) -> Neighbours:
+    """The neighbours of one block of images, from |a - b|² = |a|² + |b|² - 2 a·b.
+
+    Bytes are whole numbers, and so is every term: float32 holds the product of two tiles, below 2^24, and
+    float64 the rest, without any rounding. So nothing is lost by cancellation, and copies are at 0.
+    """
+    tiles = _tiles(images).float()
+    nearest = torch.zeros(len(images), dtype=torch.int64)
+    smallest = torch.full((len(images),), torch.inf, dtype=torch.float64)  # of |b|² - 2 a·b
+    start = 0
+    for chunk in chunks:
+        gaps = chunk.squares[:, None].repeat(1, len(images))
+        for tile, (rows, pixels) in zip(tiles, chunk.tiles, strict=True):
+            gaps.index_add_(0, rows, (pixels.float() @ tile.T).double(), alpha=-2)
+        gap, row = gaps.min(0)
+        nearer = gap < smallest
+        smallest = gap.where(nearer, smallest)
+        nearest = (start + row).where(nearer, nearest)
+        start += len(chunk.squares)
+    squares = smallest + _squares(tiles).sum(0)
+    return Neighbours(nearest, (squares / images[0].numel()).sqrt() / 255)
+
+
+def _read_chunk(images: Tensor) -> _Chunk:
+    squares = torch.zeros(len(images), dtype=torch.float64)
+    tiles = []
+    for pixels in _tiles(images):
+        rows = pixels.any(1).nonzero()[:, 0]
+        tiles.append(_Tile(rows, pixels[rows]))
+        squares.index_add_(0, rows, _squares(pixels[rows].float()))
+    return _Chunk(squares, tiles)
+
+
+def _squares(tiles: Tensor) -> Tensor:
+    """Squared norms (...), float64, of tiles (..., TILE_SIZE²) float32 of whole numbers."""
+    return tiles.square().sum(-1).double()
+
+
+def _tiles(images: Tensor) -> Tensor:
+    """Images (N, H, W, C) -> tiles of single channels (number of tiles, N, TILE_SIZE²), black past edges."""
+    height, width = images.shape[1:3]
+    images = F.pad(images, (0, 0, 0, -width % TILE_SIZE, 0, -height % TILE_SIZE))
+    grid = images.unflatten(2, (-1, TILE_SIZE)).unflatten(1, (-1, TILE_SIZE))
+    # (N, rows of tiles, TILE_SIZE, columns of tiles, TILE_SIZE, C)
+    return grid.permute(1, 3, 5, 0, 2, 4).reshape(-1, len(images), TILE_SIZE**2)
+
+
+def _compare(samples: Tensor, reference: Tensor) -> Reference:
+    distances = _summarise(reference)
+    return Reference(
+        distances=distances,
+        nearer_than_p05=float((samples < distances.p05).double().mean()),
+        nearer_than_median=float((samples < distances.median).double().mean()),
+    )
+
+
+def _summarise(distances: Tensor) -> Distances:
+    levels = torch.tensor([0.0, 0.05, 0.25, 0.5, 0.75, 0.95], dtype=torch.float64)
+    minimum, p05, p25, median, p75, p95 = distances.quantile(levels).tolist()
+    num_copies = int((distances == 0).sum())
+    return Distances(
+        minimum=minimum, p05=p05, p25=p25, median=median, p75=p75, p95=p95, num_copies=num_copies
+    )
+
+
+def _check(images: Tensor, training: Tensor) -> None:
+    for name, one in (("images", images), ("training images", training)):
+        if one.ndim != 4 or one.dtype != torch.uint8:
+            raise MxqvaeError(f"{name} must be (N, H, W, 3) torch.uint8, not {(*one.shape,)} {one.dtype}")
+        if len(one) == 0:
+            raise MxqvaeError(f"no {name} to compare; give at least one")
+    if images.shape[1:] != training.shape[1:]:
+        sizes = [f"{one.shape[2]}x{one.shape[1]}" for one in (images, training)]
+        raise MxqvaeError(
+            f"images are {sizes[0]} but the training images {sizes[1]}; give the data set of their model"
+        )

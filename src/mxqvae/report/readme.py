@@ -1,0 +1,95 @@
+"""Writes the tables into the README, where nobody types them.
+
+The README marks where each generated block goes:
+
+    <!-- table2:begin -->
+    ...
+    <!-- table2:end -->
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
+from mxqvae.report import table1, table2
+from mxqvae.report.goals import render_goals
+from mxqvae.report.runs import render_runs
+from mxqvae.results import Result, Table1Result, Table2Result, read_results
+
+
+def update_readme(readme: Path, results: Path) -> bool:
+    """Write the blocks that `readme` has marks for anew from the result files.
+
+    Args:
+        readme: A file with the marks of one block or more.
+        results: Folder of the result files.
+
+    Returns:
+        Whether the file has changed.
+
+    Raises:
+        MxqvaeError: The file or its marks are missing, or as `read_results` and `render_blocks`.
+    """
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MxqvaeError(f"{readme}: not a readable text file ({error}); name the README") from None
+    new_text = fill_blocks(text, render_blocks(read_results(results)), str(readme))
+    if new_text == text:
+        return False
+    with new_output_file(readme) as partial:
+        partial.write_text(new_text, encoding="utf-8")
+    return True
+
+
+def render_blocks(results: Sequence[Result]) -> dict[str, str]:
+    """Return the Markdown of every block by its name.
+
+    Raises:
+        MxqvaeError: A result names a row that its table does not have.
+    """
+    first = [result for result in results if isinstance(result, Table1Result)]
+    second = [result for result in results if isinstance(result, Table2Result)]
+    for runs, poster in ((first, table1.POSTER), (second, table2.POSTER)):
+        for run in runs:
+            if run.row not in poster:
+                raise MxqvaeError(
+                    f"results/{run.name}.json: {run.table} has no row {run.row!r}; "
+                    f"choose from {', '.join(poster)}"
+                )
+    return {
+        "table1": table1.render_table1(first),
+        "table1-kinds": table1.render_kinds(first),
+        "table2": table2.render_table2(second),
+        "measures": table2.render_measures(second),
+        "goals": render_goals(first, second),
+        "runs": render_runs(results),
+    }
+
+
+def fill_blocks(text: str, blocks: Mapping[str, str], source: str) -> str:
+    """Put every block between its marks in `text`; a text need not have marks for all.
+
+    Args:
+        source: What `text` is, for the error message.
+
+    Raises:
+        MxqvaeError: A block's marks are not one pair in order, or there are none at all.
+    """
+    num_filled = 0
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in text and end not in text:
+            continue
+        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        filled = f"{begin}\n{block}\n{end}"
+        text, num_found = pattern.subn(lambda _, filled=filled: filled, text)
+        if num_found != 1 or text.count(begin) != 1 or text.count(end) != 1:
+            raise MxqvaeError(f"{source}: needs the marks {begin} and {end} once, in this order; add them")
+        num_filled += 1
+    if not num_filled:
+        names = ", ".join(blocks)
+        raise MxqvaeError(f"{source}: has no marks such as <!-- table2:begin -->; blocks are {names}")
+    return text

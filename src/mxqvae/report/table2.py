@@ -1,0 +1,115 @@
+"""Table 2, semantic consistency: the poster's rows, ours below, and what the poster lacks."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from mxqvae.data.caption_grammar import KINDS
+from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.report.markdown import (
+    OUR_ROW,
+    Lines,
+    difference_cell,
+    ours_label,
+    render_table,
+    row_label,
+    share_cell,
+)
+from mxqvae.results import Table2Figures, Table2Result
+
+POSTER: dict[str, tuple[float, ...]] = {
+    "I&T": (0.979, 0.926, 0.675, 0.434, 0.255, 0.654),
+    "T&I": (0.803, 0.780, 0.458, 0.282, 0.161, 0.497),
+    "I_T_Emb": (0.953, 0.953, 0.956, 0.958, 0.849, 0.945),
+    "T_Emb_I": (0.086, 0.895, 0.913, 0.916, 0.828, 0.728),
+    OUR_ROW: (0.998, 0.997, 0.994, 0.996, 0.974, 0.992),
+}
+"""Row → semantic consistency by kind, then the average as printed (poster of BMVC 2022, Table 2)."""
+HEADER = ("Model", "", *KINDS, "Average")
+FOOTNOTE = "¹ As printed on the poster; the mean of the row's own cells is 0.934."
+FOOTNOTE_ROW = "I_T_Emb"
+
+MEASURES_HEADER = (
+    "Model",
+    "Captions that parse",
+    "Kinds' shares, largest gap",
+    "Distinct configurations (real)",
+    "Codes a pair",
+    "Bits a test pair: image + caption",
+    "Near a training image (real: 5%)",
+)
+
+
+def table2_lines(results: Sequence[Table2Result]) -> Lines:
+    """The lines of Table 2 under `HEADER`."""
+    lines: Lines = []
+    for row, poster in POSTER.items():
+        cells = [f"{share:.3f}" for share in poster]
+        if row == FOOTNOTE_ROW:
+            cells[-1] += " ¹"
+        lines.append((row_label(row), "poster", *cells))
+        runs = [result for result in results if result.row == row]
+        for run in runs:
+            lines += _lines_of_ours(run, ours_label(run.seed, len(runs)), poster)
+    return lines + list(_lines_of_bounds([result.figures for result in results]))
+
+
+def render_table2(results: Sequence[Table2Result]) -> str:
+    """Table 2 in Markdown."""
+    return f"{render_table(HEADER, table2_lines(results))}\n\n{FOOTNOTE}"
+
+
+def render_measures(results: Sequence[Table2Result]) -> str:
+    """What the poster does not tell of its rows, in Markdown."""
+    lines = [_measures(run) for row in POSTER for run in results if run.row == row]
+    return render_table(MEASURES_HEADER, lines)
+
+
+def pair_shares(score: ConsistencyScore) -> list[float | None]:
+    """Share of consistent pairs by kind, then the average."""
+    by_kind = [score.kinds[kind].consistent for kind in KINDS]
+    return [*(None if proportion is None else proportion.rate for proportion in by_kind), score.average]
+
+
+def _lines_of_ours(run: Table2Result, label: str, poster: Sequence[float]) -> Iterator[tuple[str, ...]]:
+    figures, shares = run.figures, pair_shares(run.figures.samples)
+    yield ("", label, *(f"**{share_cell(share)}**" for share in shares))
+    yield ("", "difference", *(difference_cell(*both) for both in zip(shares, poster, strict=True)))
+    if figures.samples != figures.samples_as_drawn:
+        yield ("", "ours, codes as drawn", *map(share_cell, pair_shares(figures.samples_as_drawn)))
+    yield ("", "ours, slot by slot", *map(share_cell, _slot_shares(figures.samples)))
+    mix = [figures.samples.kinds[kind] for kind in KINDS]
+    shares_of_kinds = (f"{kind.share:.1%} ({kind.training_share:.1%})" for kind in mix)
+    yield ("", "share of samples (of training)", *shares_of_kinds, "")
+
+
+def _lines_of_bounds(all_figures: Sequence[Table2Figures]) -> Iterator[tuple[str, ...]]:
+    """Ceiling and floor, once for all rows that were scored against the same ones."""
+    bounds = dict.fromkeys((_cells(figures.ceiling), _cells(figures.floor)) for figures in all_figures)
+    for ceiling, floor in bounds:
+        yield ("Real test pairs", "ceiling", *ceiling)
+        yield ("Test pairs, captions shuffled", "floor", *floor)
+
+
+def _measures(run: Table2Result) -> tuple[str, ...]:
+    figures = run.figures
+    diversity, bits = figures.diversity, figures.likelihood
+    return (
+        row_label(run.row),
+        f"{figures.samples.parsed.rate:.2%}",
+        f"{100 * figures.samples.largest_share_gap:.1f} points",
+        f"{diversity.samples.distinct:,} ({diversity.real.distinct:,})",
+        str(bits.all_codes.num_codes),
+        f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
+        f"{figures.memorization.nearer_than_p05:.1%}",
+    )
+
+
+def _cells(score: ConsistencyScore) -> tuple[str, ...]:
+    return tuple(map(share_cell, pair_shares(score)))
+
+
+def _slot_shares(score: ConsistencyScore) -> list[float | None]:
+    by_kind = [score.kinds[kind].slots for kind in KINDS]
+    shares = [rates.slot for rates in by_kind if rates is not None]
+    average = fmean(shares) if len(shares) == len(KINDS) else None
+    return [*(None if rates is None else rates.slot for rates in by_kind), average]

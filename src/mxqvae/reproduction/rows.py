@@ -1,0 +1,192 @@
+"""The rows of the paper's tables, and the steps that make their models from the raw digits."""
+
+import datetime
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mxqvae.config import to_tree
+from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+from mxqvae.data.mnist import load_mnist
+from mxqvae.errors import MxqvaeError
+from mxqvae.progress import NoProgress, Progress
+from mxqvae.recipes import find_recipe
+from mxqvae.reproduction.work_folder import Step, WorkFolder
+from mxqvae.results import Cost, describe_hardware, list_versions
+from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
+from mxqvae.training.loop import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table."""
+
+    label: str
+    """Its name in the paper."""
+    recipe: str
+    """The recipe that makes it."""
+
+
+TABLE1_ROWS = {
+    "only-sharing-c": Row(label="Only Sharing C", recipe="caption-mnist-cpu-only-sharing-c"),
+    "without-tc": Row(label="MXQ-VAE w/o TC", recipe="caption-mnist-cpu-without-tc"),
+    "without-im": Row(label="MXQ-VAE w/o IM", recipe="caption-mnist-cpu-without-im"),
+    "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
+}
+TABLE2_ROWS = {
+    "i-t": Row(label="I&T", recipe="caption-mnist-cpu-i-t"),
+    "t-i": Row(label="T&I", recipe="caption-mnist-cpu-t-i"),
+    "i-t-emb": Row(label="I_T_Emb", recipe="caption-mnist-cpu-i-t-emb"),
+    "t-emb-i": Row(label="T_Emb_I", recipe="caption-mnist-cpu-t-emb-i"),
+    "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
+}
+
+
+def find_row(rows: Mapping[str, Row], name: str) -> Row:
+    """The row of this name.
+
+    Raises:
+        MxqvaeError: There is none; lists those there are.
+    """
+    if name not in rows:
+        raise MxqvaeError(f"unknown row {name!r}; choose from {', '.join(rows)}")
+    return rows[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction(ABC):
+    """Where rows are reproduced, and from what."""
+
+    work: Path
+    """Folder for data, models and samples; kept."""
+    results: Path
+    """Folder for the result files."""
+    mnist: Path | None = None
+    """Folder of the raw digits; none: cache or download."""
+    seed: int = 0
+    """Seed of training and sampling; the data set's own seed stays."""
+    data: CaptionMnistConfig = CaptionMnistConfig()
+    """The data set."""
+    progress: Progress = NoProgress()
+    """Where the run says how far it is."""
+
+    @abstractmethod
+    def steps(self, name: str) -> list[Step]:
+        """What a row takes, in order; the last writes the result file.
+
+        Raises:
+            MxqvaeError: No row of that name.
+        """
+
+    @property
+    def folder(self) -> WorkFolder:
+        """The work folder with its records."""
+        return WorkFolder(self.work, self.progress)
+
+    def data_step(self) -> Step:
+        """Caption MNIST, shared by all rows."""
+        return Step(
+            name="data",
+            cost="data",
+            made=self.work / "data",
+            settings={"data": to_tree(self.data)},
+            run=self._build_data,
+            minutes=0.5,
+        )
+
+    def model_folder(self, recipe: str) -> Path:
+        """The folder of the model that a recipe makes."""
+        return self.work / f"{recipe}-seed{self.seed}"
+
+    def autoencoder_steps(self, name: str) -> list[Step]:
+        """Stage 1 of the recipe `name`, after that of the recipe it takes its parts from."""
+        recipe, out = find_recipe(name), self.model_folder(name)
+        if recipe.autoencoder_from is not None:
+            earlier = self.autoencoder_steps(recipe.autoencoder_from)
+            source = self.model_folder(recipe.autoencoder_from)
+            settings = {**earlier[-1].settings, "arranged_for": name}
+            return [
+                *earlier,
+                self._autoencoder_step(
+                    out, settings, 0.1, lambda: timed(lambda: derive_autoencoder(recipe, source, out))
+                ),
+            ]
+
+        def train() -> float:
+            return train_autoencoder(recipe, self.work / "data", out, seed=self.seed, progress=self.progress)
+
+        settings = self._settings(name, recipe.num_processes, recipe.autoencoder_training)
+        return [self._autoencoder_step(out, settings, 45, train)]
+
+    def prior_step(self, name: str) -> Step:
+        """Stage 2 of the recipe `name`."""
+        recipe, out = find_recipe(name), self.model_folder(name)
+        stage1 = self.autoencoder_steps(name)[-1].settings
+        return Step(
+            name=f"{out.name}/prior",
+            cost="prior",
+            made=out / "prior" / "config.json",
+            settings={
+                "stage1": stage1,
+                **self._settings(name, recipe.num_processes, recipe.prior_training),
+            },
+            run=lambda: train_prior(recipe, self.work / "data", out, seed=self.seed, progress=self.progress),
+            minutes=75,
+        )
+
+    def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
+        """The fields of `results.Run` for a result made by these steps, scored in `scoring` seconds."""
+        costs = dict.fromkeys(Cost.__dataclass_fields__, 0.0) | {"scoring": scoring}
+        for step in made:
+            costs[step.cost] += self.folder.seconds(step)
+        return {
+            "name": result,
+            "row": row.label,
+            "recipe": row.recipe,
+            "seed": self.seed,
+            "commit": self.folder.commits(made),
+            "hardware": describe_hardware(torch.device("cpu")),
+            "versions": list_versions(),
+            "cost": Cost(**{kind: round(cost, 1) for kind, cost in costs.items()}),
+            "date": datetime.date.today(),
+        }
+
+    def _autoencoder_step(
+        self, out: Path, settings: Mapping[str, Any], minutes: float, run: Callable[[], float]
+    ) -> Step:
+        return Step(
+            name=f"{out.name}/autoencoder",
+            cost="autoencoder",
+            made=out / "autoencoder" / "config.json",
+            settings=settings,
+            run=run,
+            minutes=minutes,
+        )
+
+    def _settings(self, recipe: str, num_processes: int, training: TrainingConfig) -> dict[str, Any]:
+        return {
+            "data": to_tree(self.data),
+            "recipe": recipe,
+            "seed": self.seed,
+            "processes": num_processes,
+            "training": to_tree(training),
+        }
+
+    def _build_data(self) -> float:
+        return timed(
+            lambda: build_caption_mnist(
+                self.data, load_mnist(self.mnist), self.work / "data", overwrite=True, progress=self.progress
+            )
+        )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work()` takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started

@@ -1,0 +1,125 @@
+"""Table 2: rows from the raw digits to a score of 10,000 samples."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from mxqvae.config import to_tree
+from mxqvae.data.mnist import load_mnist
+from mxqvae.data.pairs import PairDataset
+from mxqvae.evaluation.consistency import measure_bounds, score_consistency
+from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.judge import Judge, JudgeConfig
+from mxqvae.evaluation.judge_training import train_judge
+from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
+from mxqvae.evaluation.memorization import measure_memorization
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
+from mxqvae.recipes import find_recipe
+from mxqvae.reproduction.rows import TABLE2_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.reproduction.work_folder import Step
+from mxqvae.results import Table2Figures, Table2Result, write_result
+from mxqvae.stages import encode_pairs
+
+NUM_SAMPLES = 10_000
+"""Pairs that are sampled and scored (official code)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table2Reproduction(Reproduction):
+    """Rows of Table 2 in a work folder."""
+
+    judge: JudgeConfig = JudgeConfig()
+    """How the judge is trained."""
+    num_samples: int = NUM_SAMPLES
+    """Pairs to score."""
+
+    def steps(self, name: str) -> list[Step]:
+        """What a row takes, in order; the last writes the result file.
+
+        Raises:
+            MxqvaeError: No row of that name.
+        """
+        row = find_row(TABLE2_ROWS, name)
+        prior = self.prior_step(row.recipe)
+        made = [self.data_step(), self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
+        # As drawn, then as the recipe refines them.
+        num_refinements = sorted({0, find_recipe(row.recipe).num_refinements})
+        sampling = [self._sampling_step(row, prior, num) for num in num_refinements]
+        result = f"table2-{name}-seed{self.seed}"
+        scoring = Step(
+            name=f"{self.model_folder(row.recipe).name}/table2",
+            cost="scoring",
+            made=self.results / f"{result}.json",
+            settings={"samples": sampling[-1].settings, "judge": to_tree(self.judge)},
+            run=lambda: self._score(result, row, [*made, *sampling]),
+            minutes=6,
+        )
+        return [*made, *sampling, scoring]
+
+    def _judge_step(self) -> Step:
+        folder = self.work / "judge"
+
+        def train() -> float:
+            judge = train_judge(load_mnist(self.mnist), self.judge, folder / "run", progress=self.progress)
+            judge.save_pretrained(folder)
+            return judge.record.training_seconds
+
+        return Step(
+            name="judge",
+            cost="judge",
+            made=folder / "config.json",
+            settings={"judge": to_tree(self.judge)},
+            run=train,
+            minutes=10,
+        )
+
+    def _sampling_step(self, row: Row, prior: Step, num_refinements: int) -> Step:
+        recipe, model = find_recipe(row.recipe), self.model_folder(row.recipe)
+        out = self.work / f"{model.name}-samples-refined-{num_refinements}"
+
+        def sample() -> None:
+            batches = PairGenerator.from_pretrained(model).sample(
+                self.num_samples, seed=self.seed, sampling=recipe.sampling, num_refinements=num_refinements
+            )
+            with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
+                write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
+
+        settings = {
+            "prior": prior.settings,
+            "sampling": to_tree(recipe.sampling),
+            "num_refinements": num_refinements,
+            "num_samples": self.num_samples,
+        }
+        return Step(
+            name=out.name, cost="sampling", made=out, settings=settings, run=lambda: timed(sample), minutes=2
+        )
+
+    def _score(self, result: str, row: Row, made: list[Step]) -> float:
+        started = time.monotonic()
+        judge = Judge.from_pretrained(self.work / "judge")
+        folders = [read_sample_folder(step.made) for step in made if step.cost == "sampling"]
+        scores = [score_consistency(torch.from_numpy(f.images), f.captions, judge) for f in folders]
+        train, test = (PairDataset.from_parquet(self.work / "data", split) for split in ("train", "test"))
+        bounds = measure_bounds(test.images, test.captions, judge)
+        generator = PairGenerator.from_pretrained(self.model_folder(row.recipe))
+        indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=self.progress)
+        positions = image_positions_of(generator.autoencoder.config)
+        samples = folders[-1]
+        figures = Table2Figures(
+            samples=scores[-1],
+            samples_as_drawn=scores[0],
+            ceiling=bounds.ceiling,
+            floor=bounds.floor,
+            judge_accuracy=judge.record.test_accuracy,
+            diversity=measure_diversity(samples.captions, train.captions),
+            memorization=measure_memorization(
+                torch.from_numpy(samples.images), train.images, test.images, progress=self.progress
+            ),
+            likelihood=measure_likelihood(generator.prior, indices, positions),
+        )
+        seconds = time.monotonic() - started
+        run = self.run_record(result, row, made, seconds)
+        write_result(Table2Result(**run, figures=figures), self.results)
+        return seconds

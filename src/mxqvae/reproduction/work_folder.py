@@ -1,0 +1,119 @@
+"""A folder of finished steps: each is made once, and never mistaken for one that was made otherwise.
+
+steps.json    for each finished step: settings, seconds, commit
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
+from mxqvae.progress import NoProgress, Progress
+from mxqvae.results import current_commit
+
+RECORDS_FILE = "steps.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One piece of work."""
+
+    name: str
+    """Its key in the records, such as `mxqvae-seed0/prior`."""
+    cost: str
+    """The field of `results.Cost` that its time belongs to."""
+    made: Path
+    """What it leaves behind."""
+    settings: Mapping[str, Any]
+    """Whatever decides what it makes, the settings of earlier steps included; plain JSON."""
+    run: Callable[[], float]
+    """Makes it, in place of a remainder that a crash left, and returns the seconds it took."""
+    minutes: float
+    """What it takes on two cores, about."""
+
+
+class WorkFolder:
+    """Runs the steps that are missing."""
+
+    def __init__(self, folder: Path, progress: Progress = NoProgress()) -> None:
+        self.folder = folder
+        self.progress = progress
+
+    def check(self, steps: Sequence[Step]) -> None:
+        """Refuse a folder in which one of `steps` was done with other settings.
+
+        Raises:
+            MxqvaeError: One was.
+        """
+        for step in steps:
+            self.is_done(step)
+
+    def execute(self, steps: Sequence[Step]) -> None:
+        """Run the steps, in order, that are not done.
+
+        Raises:
+            MxqvaeError: A step was done with other settings; before any of them runs.
+        """
+        self.check(steps)
+        for step in steps:
+            if not self.is_done(step):
+                self.progress.say(f"{step.name}: about {step.minutes:g} minutes on two cores")
+                self._record(step, step.run())
+
+    def is_done(self, step: Step) -> bool:
+        """Whether the step was finished and what it made is still there.
+
+        Raises:
+            MxqvaeError: It was, with other settings.
+        """
+        record = self._records().get(step.name)
+        if record is None or not step.made.exists():
+            return False
+        wanted = json.loads(json.dumps(step.settings))
+        if record["settings"] != wanted:
+            difference = _first_difference(record["settings"], wanted)
+            raise MxqvaeError(
+                f"{step.made} was made with other settings ({difference}); "
+                f"delete it to make it anew, or choose another work folder than {self.folder}"
+            )
+        return True
+
+    def seconds(self, step: Step) -> float:
+        """Seconds that a finished step took; 0 where it was not run."""
+        return float(self._records().get(step.name, {}).get("seconds", 0.0))
+
+    def commits(self, steps: Sequence[Step]) -> str:
+        """The commit that all of `steps` and this very code ran from, or the first and the last of them."""
+        records = self._records()
+        commits = [records[step.name]["commit"] for step in steps if step.name in records]
+        commits.append(current_commit())
+        return commits[0] if len(set(commits)) == 1 else f"{commits[0].split()[0]} to {commits[-1]}"
+
+    def _records(self) -> dict[str, dict[str, Any]]:
+        path = self.folder / RECORDS_FILE
+        if not path.exists():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise MxqvaeError(
+                f"{path}: damaged ({error}); delete it, and what is trained is only loaded again"
+            ) from None
+
+    def _record(self, step: Step, seconds: float) -> None:
+        record = {"settings": step.settings, "seconds": round(seconds, 1), "commit": current_commit()}
+        with new_output_file(self.folder / RECORDS_FILE) as partial:
+            text = json.dumps(self._records() | {step.name: record}, indent=2)
+            partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _first_difference(old: Any, new: Any, name: str = "") -> str:
+    """Where two trees of settings differ first: `training.num_steps 100, now 200`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(key for key in old if key not in new)]:
+            if old.get(key) != new.get(key):
+                return _first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    return f"{name} {old}, now {new}"
