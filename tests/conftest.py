@@ -1,32 +1,42 @@
 """Real digits, a small data set made of them and a made-up result, for every test that needs some."""
 
+import dataclasses
 import datetime
 import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
 
+from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.image import ImageConfig
-from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.autoencoder.quantizer import QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
+from mxqvae.autoencoder.unimodal import ImageVQVAEConfig, TextVQVAEConfig
 from mxqvae.data import mnist
 from mxqvae.data.caption_grammar import CENTRE, KINDS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+from mxqvae.data.degree import DEGREE_KINDS, build_degree_sets
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.consistency import ConsistencyScore, ReadPair, score_pairs
+from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanShare, summarise_degrees
+from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
+from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import Prior, PriorConfig
-from mxqvae.recipes import Recipe
-from mxqvae.results import Cost, Result, Table2Figures
+from mxqvae.recipes import Recipe, find_recipe
+from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
 
 # No deadline: a busy machine is not a wrong result.
@@ -74,6 +84,17 @@ def caption_mnist_small(mnist_sample: mnist.Mnist, tmp_path_factory: pytest.Temp
     return folder
 
 
+@pytest.fixture(scope="session")
+def degree_sets_small(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Degree sets of its 60 test pairs, 12 of each kind. Shared: tests do not write into it."""
+    folder = tmp_path_factory.mktemp("data") / "degree"
+    build_degree_sets(caption_mnist_small, folder)
+    return folder
+
+
+TINY_LAYER = TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1)
+
+
 def _tiny_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
     """Four image codes and four text codes, a few thousand weights."""
     return MXQVAEConfig(
@@ -82,18 +103,34 @@ def _tiny_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
         latent_size=8,
         image=ImageConfig(strides=(8, 4), widths=(4, 8), num_residual_blocks=1),
         text=ConvolutionalTextConfig(num_latents=4, widths=(8, 8), mixing_size=4),
-        joint=TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1),
+        joint=TINY_LAYER,
         quantizer=QuantizerConfig(num_codes=16, code_size=4, average_decay=0.9, reset_below=0.5),
         masking=MaskingConfig(random_word_share=0.5),
     )
 
 
-def _tiny_prior(autoencoder: MXQVAEConfig) -> PriorConfig:
+def _tiny_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
     return PriorConfig(
-        num_codes=autoencoder.quantizer.num_codes,
+        num_codes=autoencoder.num_codes,
         sequence_length=autoencoder.sequence_length,
-        transformer=TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1),
+        transformer=TINY_LAYER,
     )
+
+
+def _shrink(config: AutoencoderConfig, tiny: MXQVAEConfig) -> AutoencoderConfig:
+    """The same model with the sizes of `tiny`."""
+    sizes = {"latent_size": tiny.latent_size, "quantizer": tiny.quantizer}
+    if isinstance(config, MXQVAEConfig):
+        joint = tiny.joint if config.joint is not None else None
+        return dataclasses.replace(config, image=tiny.image, text=tiny.text, joint=joint, **sizes)
+    parts = []
+    for part in config.parts:
+        if isinstance(part, ImageVQVAEConfig):
+            part = dataclasses.replace(part, image=tiny.image, **sizes)
+        elif isinstance(part, TextVQVAEConfig):
+            part = dataclasses.replace(part, text=tiny.text, **sizes)
+        parts.append(part)
+    return ConcatenatedConfig(parts=(parts[0], parts[1]))
 
 
 @pytest.fixture(scope="session")
@@ -113,12 +150,33 @@ def tiny_recipe() -> Recipe:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
+    """Make a recipe of the package tiny in size and steps, `tiny_recipe_of("caption-mnist-cpu")`."""
+
+    def shrink(name: str) -> Recipe:
+        recipe = find_recipe(name)
+        return dataclasses.replace(
+            recipe,
+            num_processes=1,
+            autoencoder=lambda tokenizer: _shrink(
+                recipe.autoencoder(tokenizer), _tiny_autoencoder(tokenizer)
+            ),
+            autoencoder_training=tiny_recipe.autoencoder_training,
+            prior=lambda autoencoder: dataclasses.replace(recipe.prior(autoencoder), transformer=TINY_LAYER),
+            prior_training=tiny_recipe.prior_training,
+            sampling=dataclasses.replace(recipe.sampling, top_k=None),
+        )
+
+    return shrink
+
+
 @pytest.fixture
 def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenerator:
     """Both stages of the tiny recipe as they start, untrained."""
     tokenizer = CaptionTokenizer.train(PairDataset.from_parquet(caption_mnist_small, "train").captions)
     autoencoder = tiny_recipe.autoencoder(tokenizer)
-    return PairGenerator(tokenizer, MXQVAE(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
+    return PairGenerator(tokenizer, build_autoencoder(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
 
 
 def _read_pairs(kind: str, num_consistent: int, num: int) -> list[ReadPair]:
@@ -146,24 +204,75 @@ def score_of() -> Callable[..., ConsistencyScore]:
 
 
 @pytest.fixture
-def table2_result(score_of: Callable[..., ConsistencyScore]) -> Result:
+def run_of() -> Callable[..., dict[str, Any]]:
+    """The fields of a result that do not depend on its table, made up."""
+
+    def run(table: str) -> dict[str, Any]:
+        return {
+            "name": f"{table}-mxqvae-seed7",
+            "row": "MXQ-VAE",
+            "recipe": "caption-mnist-cpu",
+            "seed": 7,
+            "commit": "0123456789abcdef0123456789abcdef01234567",
+            "hardware": "2 cores of a test",
+            "versions": {"python": "3.11.7", "torch": "2.13.0"},
+            "cost": Cost(
+                data=20.0, judge=100.0, autoencoder=5400.0, prior=3600.0, sampling=125.0, scoring=9.0
+            ),
+            "date": datetime.date(2026, 11, 24),
+        }
+
+    return run
+
+
+@pytest.fixture
+def table1_result(run_of: Callable[..., dict[str, Any]]) -> Table1Result:
+    """A made-up row of Table 1: close to the ideal at each degree."""
+
+    def degree_score(degree: int, num_slots: int) -> DegreeScore:
+        share = MeanShare(mean=0.992 * degree / num_slots, standard_error=0.001)
+        return DegreeScore(
+            degree=degree,
+            num_pairs=20,
+            ideal=degree / num_slots,
+            words=share,
+            slots=share,
+            image_slots=share,
+            other_words=1.0,
+        )
+
+    kinds = {
+        kind: summarise_degrees([degree_score(degree, n) for degree in range(n, -1, -1)])
+        for n, kind in enumerate(DEGREE_KINDS, start=1)
+    }
+    return Table1Result(**run_of("table1"), figures=CorrelationScore(kinds=kinds))
+
+
+@pytest.fixture
+def table2_result(
+    score_of: Callable[..., ConsistencyScore], run_of: Callable[..., dict[str, Any]]
+) -> Table2Result:
     """A made-up row of Table 2: every pair consistent, but for a tenth of Quad4."""
     every_kind = dict.fromkeys(KINDS, 1.0)
-    return Result(
-        name="table2-mxqvae",
-        table="table2",
-        row="MXQ-VAE",
-        recipe="table2-mxqvae",
-        seed=7,
-        commit="0123456789abcdef0123456789abcdef01234567",
-        hardware="2 cores of a test",
-        versions={"python": "3.11.7", "torch": "2.13.0"},
-        cost=Cost(data=20.0, judge=100.0, autoencoder=5400.0, prior=3600.0, sampling=125.0, scoring=9.0),
-        date=datetime.date(2026, 11, 24),
+    captions = ["This is red 1.", "This is blue 2."]
+    distances = torch.tensor([0.1, 0.2], dtype=torch.float64)
+    neighbours = Neighbours(indices=torch.tensor([0, 1]), distances=distances)
+    bits = Bits(num_codes=72, per_pair=144.0, standard_error=1.0, per_code=2.0)
+    text_bits = Bits(num_codes=8, per_pair=16.0, standard_error=0.5, per_code=2.0)
+    image_bits = Bits(num_codes=64, per_pair=128.0, standard_error=0.5, per_code=2.0)
+    samples = score_of(**(every_kind | {"Quad4": 0.9}))
+    return Table2Result(
+        **run_of("table2"),
         figures=Table2Figures(
-            samples=score_of(**(every_kind | {"Quad4": 0.9})),
+            samples=samples,
+            samples_as_drawn=samples,
             ceiling=score_of(**every_kind),
             floor=score_of(**dict.fromkeys(KINDS, 0.0)),
             judge_accuracy=0.9961,
+            diversity=measure_diversity(captions, captions),
+            memorization=score_neighbours(FoundNeighbours(neighbours, neighbours, 2)),
+            likelihood=LikelihoodScore(
+                num_pairs=2, all_codes=bits, image_codes=image_bits, text_codes=text_bits
+            ),
         ),
     )

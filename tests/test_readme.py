@@ -8,7 +8,7 @@ import pytest
 
 from mxqvae.cli.arguments import parse
 from mxqvae.cli.main import COMMANDS, _load, _match
-from mxqvae.report import fill_blocks, render_blocks
+from mxqvae.report.readme import fill_blocks, render_blocks
 from mxqvae.results import read_results
 
 REPOSITORY = Path(__file__).parents[1]

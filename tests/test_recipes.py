@@ -1,14 +1,25 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
-from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.autoencoder.code_layout import Segment, possible_codes
+from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
+from mxqvae.autoencoder.kinds import build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.consistency import score_consistency
+from mxqvae.evaluation.judge import Judge
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.sampling import check_sampling
 from mxqvae.prior.transformer import Prior
-from mxqvae.recipes import RECIPES, find_recipe
+from mxqvae.recipes import RECIPES, Recipe, find_recipe
+from mxqvae.stages import train_autoencoder, train_prior
 
 LONGEST = (
     "The bottom left 1 is blue, the upper right 7 is white, the red 0 is on the bottom right, "
@@ -25,7 +36,7 @@ def test_both_stages_of_a_recipe_fit_each_other(name: str):
     recipe, tokenizer = find_recipe(name), tokenizer_of(name)
     config = recipe.autoencoder(tokenizer)
     with torch.device("meta"):
-        generator = PairGenerator(tokenizer, MXQVAE(config), Prior(recipe.prior(config)))
+        generator = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
     check_sampling(generator.prior, recipe.sampling, num=1, seed=0, first=0)
 
 
@@ -33,7 +44,7 @@ def test_both_stages_of_a_recipe_fit_each_other(name: str):
 def test_both_stages_of_a_recipe_learn_from_pairs(name: str):
     recipe, tokenizer = find_recipe(name), tokenizer_of(name)
     config = recipe.autoencoder(tokenizer)
-    model = MXQVAE(config)
+    model = build_autoencoder(config)
     batch = PairBatch(torch.rand(2, 3, 64, 64), tokenizer.encode([LONGEST, LONGEST]))
     losses = model.loss(batch)
     losses.total.backward()
@@ -49,6 +60,23 @@ def test_both_stages_of_a_recipe_learn_from_pairs(name: str):
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_trains_samples_and_scores(
+    name: str, tiny_recipe_of: Callable[[str], Recipe], caption_mnist_small: Path, tmp_path: Path
+):
+    recipe = tiny_recipe_of(name)
+    train_autoencoder(recipe, caption_mnist_small, tmp_path)
+    train_prior(recipe, caption_mnist_small, tmp_path)
+    generator = PairGenerator.from_pretrained(tmp_path)
+    (pairs,) = generator.sample(20, sampling=recipe.sampling, num_refinements=recipe.num_refinements)
+    score = score_consistency(torch.from_numpy(pairs.images), pairs.captions, Judge.from_pretrained())
+    assert score.num_pairs == 20
+    segments = generator.autoencoder.config.segments
+    if segments and recipe.num_refinements == 0:
+        possible = possible_codes(segments).expand(20, -1, -1)
+        assert possible.gather(2, pairs.indices[..., None]).all()
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_is_for(name: str):
     recipe = find_recipe(name)
     assert recipe.description
@@ -59,12 +87,71 @@ def test_a_recipe_says_what_it_is_for(name: str):
 def test_the_paper_s_recipe_has_the_paper_s_sizes():
     recipe = find_recipe("caption-mnist-paper")
     config = recipe.autoencoder(tokenizer_of("caption-mnist-paper"))
+    assert isinstance(config, MXQVAEConfig)
     assert (config.caption_length, config.image.image_size, config.sequence_length) == (64, 64, 72)
     assert (config.quantizer.num_codes, config.quantizer.code_size) == (256, 128)
     prior = recipe.prior(config)
     assert (prior.num_codes, prior.sequence_length) == (256, 72)
     assert (prior.transformer.num_layers, prior.transformer.width) == (8, 512)
     assert (recipe.sampling.temperature, recipe.sampling.top_k, recipe.sampling.top_p) == (1.0, 10, 1.0)
+
+
+OURS = "caption-mnist-cpu"
+WITHOUT_TC, WITHOUT_IM = {"joint": None, "joint_positions": False}, {"masking": None}
+
+
+@pytest.mark.parametrize(
+    ("row", "difference"),
+    [
+        ("without-tc", WITHOUT_TC),
+        ("without-im", WITHOUT_IM),
+        ("only-sharing-c", WITHOUT_TC | WITHOUT_IM),
+    ],
+)
+def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference: dict[str, Any]):
+    ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
+    tokenizer = tokenizer_of(OURS)
+    assert other.autoencoder(tokenizer) == dataclasses.replace(ours.autoencoder(tokenizer), **difference)
+    named = {"description": ours.description, "autoencoder": ours.autoencoder}
+    assert dataclasses.replace(other, **named) == ours
+
+
+BASELINES = {
+    "i-t": (("image", 64, 512), ("text", 8, 512)),
+    "t-i": (("text", 8, 512), ("image", 64, 512)),
+    "i-t-emb": (("image", 64, 512), ("text", 40, None)),
+    "t-emb-i": (("text", 40, None), ("image", 64, 512)),
+}
+
+
+@pytest.mark.parametrize("row", BASELINES)
+def test_the_baselines_of_table_2_differ_in_their_codes_alone(row: str):
+    ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
+    tokenizer = tokenizer_of(OURS)
+    joint, config = ours.autoencoder(tokenizer), other.autoencoder(tokenizer)
+    assert isinstance(joint, MXQVAEConfig)
+    assert isinstance(config, ConcatenatedConfig)
+    expected = [
+        Segment(modality=modality, length=length, num_codes=num_codes or tokenizer.vocab_size)
+        for modality, length, num_codes in BASELINES[row]
+    ]
+    assert list(config.segments) == expected
+    assert (config.image.image, config.image.quantizer) == (joint.image, joint.quantizer)
+    assert ours.prior(joint).transformer == other.prior(config).transformer
+    same = ("num_processes", "caption_length", "autoencoder_training", "prior_training", "sampling")
+    assert all(getattr(ours, name) == getattr(other, name) for name in same)
+    assert other.num_refinements == 0
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].autoencoder_from])
+def test_a_recipe_finds_its_parts_in_the_one_it_names(name: str):
+    recipe, tokenizer = find_recipe(name), tokenizer_of(name)
+    assert recipe.autoencoder_from is not None
+    trained = build_autoencoder(find_recipe(recipe.autoencoder_from).autoencoder(tokenizer))
+    config = recipe.autoencoder(tokenizer)
+    assert isinstance(trained, ConcatenatedAutoencoder)
+    assert isinstance(config, ConcatenatedConfig)
+    assert arrange(trained, config).config == config
 
 
 def test_an_unknown_recipe_is_named():

@@ -9,17 +9,32 @@ import torch
 
 from mxqvae import results
 from mxqvae.errors import MxqvaeError
-from mxqvae.results import Result, read_result, read_results, write_result
+from mxqvae.results import Table1Result, Table2Result, read_result, read_results, write_result
 
 
-def test_a_result_is_read_as_it_was_written(table2_result: Result, tmp_path: Path):
+def test_a_result_is_read_as_it_was_written(table2_result: Table2Result, tmp_path: Path):
     path = write_result(table2_result, tmp_path / "results")
-    assert path == tmp_path / "results" / "table2-mxqvae.json"
+    assert path == tmp_path / "results" / "table2-mxqvae-seed7.json"
     assert read_result(path) == table2_result
     assert read_results(path.parent) == [table2_result]
 
 
-def test_a_result_replaces_an_older_one(table2_result: Result, tmp_path: Path):
+def test_each_table_has_its_own_figures(
+    table1_result: Table1Result, table2_result: Table2Result, tmp_path: Path
+):
+    for result in (table1_result, table2_result):
+        assert read_result(write_result(result, tmp_path)) == result
+    assert read_results(tmp_path) == [table1_result, table2_result]
+
+
+def test_seeds_stand_side_by_side(table2_result: Table2Result, tmp_path: Path):
+    other = dataclasses.replace(table2_result, name="table2-mxqvae-seed8", seed=8)
+    for result in (table2_result, other):
+        write_result(result, tmp_path)
+    assert read_results(tmp_path) == [table2_result, other]
+
+
+def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: Path):
     write_result(table2_result, tmp_path)
     newer = dataclasses.replace(table2_result, seed=8)
     assert read_result(write_result(newer, tmp_path)).seed == 8
@@ -32,7 +47,7 @@ def test_a_result_replaces_an_older_one(table2_result: Result, tmp_path: Path):
         ("seed", "7", "'seed': Input should be a valid integer"),
         ("seed", None, "key 'seed' is missing"),
         ("colour", "red", "unknown key 'colour'"),
-        ("table", "table9", "'table'"),
+        ("table", "table9", "unknown 'table' 'table9'; choose from table1, table2"),
         ("date", "yesterday", "'date'"),
         ("name", "table2-other", "rename the file to table2-other.json"),
         ("cost.prior", -1.0, "prior must take a time from 0 seconds up, got -1.0"),
@@ -45,7 +60,7 @@ def test_a_result_replaces_an_older_one(table2_result: Result, tmp_path: Path):
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(
-    table2_result: Result, tmp_path: Path, key: str, value: object, complaint: str
+    table2_result: Table2Result, tmp_path: Path, key: str, value: object, complaint: str
 ):
     path = write_result(table2_result, tmp_path)
     tree = json.loads(path.read_text())
@@ -66,7 +81,7 @@ def test_a_bad_file_is_refused_in_one_line(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"name": "x"} trailing'])
 def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes):
-    path = tmp_path / "table2-mxqvae.json"
+    path = tmp_path / "table2-mxqvae-seed7.json"
     path.write_bytes(content)
     with pytest.raises(MxqvaeError, match=re.escape(str(path))):
         read_result(path)
@@ -79,10 +94,10 @@ def test_a_missing_file_or_folder_is_named(tmp_path: Path):
         read_results(tmp_path / "nowhere")
 
 
-def test_two_files_of_one_row_are_refused(table2_result: Result, tmp_path: Path):
+def test_two_files_of_one_row_are_refused(table2_result: Table2Result, tmp_path: Path):
     write_result(table2_result, tmp_path)
     write_result(dataclasses.replace(table2_result, name="table2-again"), tmp_path)
-    with pytest.raises(MxqvaeError, match=r"table2-again\.json and table2-mxqvae\.json both hold"):
+    with pytest.raises(MxqvaeError, match=r"table2-again\.json and table2-mxqvae-seed7\.json both hold"):
         read_results(tmp_path)
 
 

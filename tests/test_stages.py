@@ -1,21 +1,25 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch.distributed as distributed
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 from mxqvae import stages
+from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.stages import encode_pairs, train_autoencoder, train_prior
+from mxqvae.stages import derive_autoencoder, encode_pairs, train_autoencoder, train_prior
 from mxqvae.training import loop
 
 WEIGHTS = [Path("autoencoder/model.safetensors"), Path("prior/model.safetensors")]
@@ -28,6 +32,18 @@ def model(tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path_factory: pyte
     out = tmp_path_factory.mktemp("stages") / "model"
     train_autoencoder(tiny_recipe, caption_mnist_small, out)
     train_prior(tiny_recipe, caption_mnist_small, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tiny_recipe_of: Callable[[str], Recipe],
+    caption_mnist_small: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Stage 1 of the baseline I&T. Shared: tests do not write into it."""
+    out = tmp_path_factory.mktemp("baselines") / "i-t"
+    train_autoencoder(tiny_recipe_of("caption-mnist-cpu-i-t"), caption_mnist_small, out)
     return out
 
 
@@ -125,6 +141,74 @@ class TestResuming:
         for stage in TRAINERS.values():
             with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another"):
                 stage(other, caption_mnist_small, out)
+
+    def test_another_number_of_processes_draws_other_masks(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        other = dataclasses.replace(tiny_recipe, num_processes=2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stages, "companions", lambda *arguments: nullcontext())
+            for stage in TRAINERS.values():
+                with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
+                    stage(other, caption_mnist_small, out)
+
+
+class TestDeriving:
+    @pytest.mark.parametrize("row", ["t-i", "i-t-emb", "t-emb-i"])
+    def test_trained_parts_serve_another_row(
+        self,
+        row: str,
+        trained: Path,
+        tiny_recipe_of: Callable[[str], Recipe],
+        caption_mnist_small: Path,
+        tmp_path: Path,
+    ):
+        recipe, out = tiny_recipe_of(f"caption-mnist-cpu-{row}"), tmp_path / "model"
+        for _ in range(2):  # again, as after an interruption
+            derive_autoencoder(recipe, trained, out)
+        train_prior(recipe, caption_mnist_small, out)
+        pairs = PairDataset.from_parquet(caption_mnist_small, "test")
+        generator = PairGenerator.from_pretrained(out)
+        source, derived = (load_autoencoder(folder / "autoencoder") for folder in (trained, out))
+        (first, second) = (encode_pairs(part, generator.tokenizer, pairs) for part in (source, derived))
+        assert isinstance(source, ConcatenatedAutoencoder)
+        assert isinstance(derived, ConcatenatedAutoencoder)
+        assert source.decode(first).images.equal(derived.decode(second).images)
+
+    def test_text_first_is_what_training_text_first_would_give(
+        self,
+        trained: Path,
+        tiny_recipe_of: Callable[[str], Recipe],
+        caption_mnist_small: Path,
+        tmp_path: Path,
+    ):
+        recipe = tiny_recipe_of("caption-mnist-cpu-t-i")
+        derive_autoencoder(recipe, trained, tmp_path / "derived")
+        train_autoencoder(recipe, caption_mnist_small, tmp_path / "trained")
+        derived, trained_anew = (load_file(tmp_path / name / WEIGHTS[0]) for name in ("derived", "trained"))
+        assert derived.keys() == trained_anew.keys()
+        assert all(value.equal(trained_anew[name]) for name, value in derived.items())
+
+    def test_a_joint_stage_1_has_no_parts(
+        self, model: Path, tiny_recipe_of: Callable[[str], Recipe], tmp_path: Path
+    ):
+        with pytest.raises(MxqvaeError, match="is joint and has no parts to take; train it anew"):
+            derive_autoencoder(tiny_recipe_of("caption-mnist-cpu-t-i"), model, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_nor_is_it_made_of_parts(self, trained: Path, tiny_recipe: Recipe, tmp_path: Path):
+        with pytest.raises(MxqvaeError, match="is joint and cannot be made of parts; train it"):
+            derive_autoencoder(tiny_recipe, trained, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_of_something_else_is_left_alone(
+        self, trained: Path, tiny_recipe_of: Callable[[str], Recipe], tmp_path: Path
+    ):
+        (tmp_path / "thesis.tex").write_text("precious")
+        with pytest.raises(MxqvaeError, match="has content and no run to resume"):
+            derive_autoencoder(tiny_recipe_of("caption-mnist-cpu-t-i"), trained, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 class TestSeed:

@@ -91,7 +91,7 @@ def _first_problem(error: ValidationError, cls: type, text: str | bytes) -> str:
     if kind == "json_invalid":
         return f"{message}; mend it"
     parts = _path_in_file(problem["loc"], json.loads(text))
-    if kind == "union_tag_not_found":  # the key that tells the members of a union apart
+    if kind == "union_tag_not_found":
         parts, kind = [*parts, problem.get("ctx", {})["discriminator"].strip("'")], "missing"
     key = ".".join(parts)
     if kind == "unexpected_keyword_argument":
@@ -109,10 +109,10 @@ def _path_in_file(location: Sequence[int | str], tree: Any) -> list[str]:
     """Keys that lead to a problem, without the tags by which pydantic tells the members of a union apart."""
     parts = []
     for number, part in enumerate(location):
-        keys = range(len(tree)) if isinstance(tree, list) else tree if isinstance(tree, dict) else ()
-        is_inside = part in keys
-        if is_inside or number == len(location) - 1:
-            parts.append(str(part))
-        if is_inside:
+        try:
             tree = tree[part]
+        except (KeyError, IndexError, TypeError):  # a tag, or what the file lacks
+            if number < len(location) - 1:
+                continue
+        parts.append(str(part))
     return parts

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mxqvae.autoencoder.image import ImageConfig
-from mxqvae.autoencoder.mxqvae import MXQVAE, AutoencoderLosses, MXQVAEConfig
+from mxqvae.autoencoder.losses import AutoencoderLosses
+from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
 from mxqvae.autoencoder.quantizer import QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.data.batch import PairBatch
@@ -221,6 +222,13 @@ class TestConfig:
     def test_the_joint_encoder_is_as_wide_as_the_latents(self):
         with pytest.raises(ValidationError, match=r"joint\.width 8 differs from latent_size 16"):
             config(latent_size=16)
+
+    def test_positions_need_the_joint_encoder_that_reads_them(self):
+        with pytest.raises(ValidationError, match="joint_positions needs the joint encoder"):
+            config(joint=None, joint_positions=True)
+
+    def test_one_codebook_is_everywhere(self):
+        assert (config().num_codes, config().segments) == (10, ())
 
     @pytest.mark.parametrize("vocab_size", [0, 4])
     def test_there_is_a_word_beside_the_special_tokens(self, vocab_size: int):

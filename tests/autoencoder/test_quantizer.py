@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -171,6 +173,17 @@ class TestAveraging:
         for _ in range(40):
             quantizer(far)
         assert torch.cdist(quantizer.codebook, far.flatten(0, 1)).min(1).values.max() < 10
+
+    @pytest.mark.parametrize("reset_below", [0.01, 0.5, 2.0])
+    def test_a_code_restarts_on_the_threshold_and_moves_on_at_once(self, reset_below: float):
+        quantizer = averaging(dataclasses.replace(AVERAGING, reset_below=reset_below))
+        quantizer.prepare(latents_of(2))
+        assert quantizer.counts.equal(torch.full((10,), reset_below))
+        far = 100 + latents_of(2)
+        wins = torch.bincount(quantizer.nearest(far).flatten(), minlength=10)
+        quantizer(far)
+        distances = torch.cdist(quantizer.codebook, far.flatten(0, 1)).min(1).values
+        assert distances[wins == 0].max() < 1
 
     def test_codes_stay_where_they_are_without_a_reset(self):
         quantizer = averaging()

@@ -13,6 +13,8 @@ from mxqvae.autoencoder.text import (
     build_text_decoder,
     build_text_encoder,
     caption_loss,
+    pad_past_end,
+    share_right,
 )
 
 KINDS = pytest.mark.parametrize("kind", get_args(get_args(TextConfig)[0]))
@@ -119,3 +121,16 @@ class TestCaptionLoss:
         changed = logits.clone()
         changed[:, 2:] = torch.randn(1, 3, VOCAB_SIZE)
         assert caption_loss(logits, token_ids, 0).equal(caption_loss(changed, token_ids, 0))
+
+
+def test_the_share_of_words_right_leaves_padding_out():
+    token_ids = torch.tensor([[5, 7, 3, 0], [9, 3, 0, 0]])
+    logits = F.one_hot(torch.tensor([[5, 8, 3, 3], [9, 3, 3, 0]]), 12)
+    assert float(share_right(logits, token_ids, 0)) == pytest.approx(4 / 5)
+
+
+def test_all_that_follows_the_first_end_is_padded():
+    token_ids = torch.tensor([[5, 3, 7, 3], [5, 6, 7, 8], [3, 3, 0, 5], [5, 6, 3, 0]])
+    expected = [[5, 3, 0, 0], [5, 6, 7, 8], [3, 0, 0, 0], [5, 6, 3, 0]]
+    assert pad_past_end(token_ids).tolist() == expected
+    assert pad_past_end(pad_past_end(token_ids)).tolist() == expected

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from mxqvae.cli.main import main
+from mxqvae.data.pairs import PairDataset
+from mxqvae.generation.sample_folder import write_sample_folder
 from mxqvae.recipes import RECIPES
 
 
@@ -47,3 +49,17 @@ def tiny_model(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFacto
             == 0
         )
     return out
+
+
+@pytest.fixture(scope="session")
+def test_pairs(caption_mnist_small: Path) -> PairDataset:
+    """The test split of the small data set."""
+    return PairDataset.from_parquet(caption_mnist_small, "test")
+
+
+@pytest.fixture(scope="session")
+def samples(test_pairs: PairDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test pairs, written as if they had been sampled. Shared: tests do not write into it."""
+    folder = tmp_path_factory.mktemp("generated") / "samples"
+    write_sample_folder([test_pairs], folder, seed=0)
+    return folder

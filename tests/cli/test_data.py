@@ -45,3 +45,24 @@ def test_digits_that_are_missing_are_named(run: Run, tmp_path: Path):
     assert "nowhere" in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_degree_sets_are_built_and_reported(run: Run, caption_mnist_small: Path, tmp_path: Path):
+    out = tmp_path / "degree"
+    code, stdout, _ = run("data", "degree", "--data", caption_mnist_small, "--out", out, "--seed", 5)
+    assert code == 0
+    lines = stdout.splitlines()
+    assert lines[0].startswith("quad1_degree1: 12 pairs, captions ")
+    assert lines[-1] == f"Degree sets, seed 5: {out}"
+    assert len(PairDataset.from_parquet(out, "quad4_degree3")) == 12
+
+
+def test_degree_sets_refuse_bad_input(run: Run, caption_mnist_small: Path, tmp_path: Path):
+    command = ("data", "degree", "--data", caption_mnist_small, "--out", tmp_path)
+    assert run(*command, "--seed", -1)[2] == "mxqvae: error: --seed must be at least 0, got -1\n"
+    assert run("data", "degree", "--data", tmp_path / "nowhere", "--out", tmp_path)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes").touch()
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert err.endswith("is not empty; choose another, or replace it with --overwrite\n")

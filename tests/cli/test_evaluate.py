@@ -2,7 +2,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,28 +12,8 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.evaluation.consistency import score_consistency
 from mxqvae.evaluation.digit_classifier import DigitClassifier
 from mxqvae.evaluation.judge import Judge, JudgeConfig, JudgeRecord
-from mxqvae.generation.sample_folder import write_sample_folder
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-class Batch(NamedTuple):
-    images: torch.Tensor
-    captions: list[str]
-
-
-@pytest.fixture(scope="module")
-def test_pairs(caption_mnist_small: Path) -> PairDataset:
-    return PairDataset.from_parquet(caption_mnist_small, "test")
-
-
-@pytest.fixture(scope="module")
-def samples(test_pairs: PairDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test pairs, written as if they had been sampled."""
-    folder = tmp_path_factory.mktemp("generated") / "samples"
-    batch = Batch(test_pairs.images, test_pairs.captions)
-    write_sample_folder([batch], folder, seed=0)
-    return folder
 
 
 @pytest.fixture(scope="module")

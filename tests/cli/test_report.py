@@ -19,7 +19,7 @@ def test_a_readme_without_marks_is_refused_and_kept(run: Run, tmp_path: Path):
     readme.write_text("no marks")
     code, out, err = run("report", "--readme", readme, "--results", tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"mxqvae: error: {readme}: needs the marks")
+    assert err.startswith(f"mxqvae: error: {readme}: has no marks")
     assert readme.read_text() == "no marks"
 
 

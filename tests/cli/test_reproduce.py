@@ -6,29 +6,55 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 
 
+MXQVAE = "caption-mnist-cpu-seed0"
+
+
+@pytest.mark.parametrize(
+    ("table", "steps"),
+    [
+        ("table1", ["data", "degree", f"{MXQVAE}/autoencoder", f"{MXQVAE}/table1"]),
+        (
+            "table2",
+            [
+                "data",
+                "judge",
+                f"{MXQVAE}/autoencoder",
+                f"{MXQVAE}/prior",
+                f"{MXQVAE}-samples-refined-0",
+                f"{MXQVAE}-samples-refined-2",
+                f"{MXQVAE}/table2",
+            ],
+        ),
+    ],
+)
 def test_the_plan_names_every_step_and_writes_nothing(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, steps: list[str]
 ):
     monkeypatch.chdir(tmp_path)
-    code, out, err = run("reproduce", "table2", "--rows", "mxqvae", "--dry-run")
+    code, out, err = run("reproduce", table, "--rows", "mxqvae", "--dry-run")
     assert (code, err) == (0, "")
-    steps = [line.split()[0] for line in out.splitlines()]
-    assert steps == ["mxqvae:", "data", "judge", "autoencoder", "prior", "sampling", "scoring", "To"]
+    assert [line.split()[0] for line in out.splitlines()] == ["mxqvae:", *steps, "To"]
     assert "done" not in out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_plan_knows_what_is_done(run: Run, tmp_path: Path):
-    (tmp_path / "data").mkdir()
+def test_all_rows_are_run_by_default_and_shared_steps_counted_once(run: Run, tmp_path: Path):
     _, out, _ = run("reproduce", "table2", "--work", tmp_path, "--dry-run")
-    assert [line.split()[0] for line in out.splitlines() if "done" in line] == ["data"]
+    assert [line for line in out.splitlines() if line.endswith(":")] == [
+        "i-t:",
+        "t-i:",
+        "i-t-emb:",
+        "t-emb-i:",
+        "mxqvae:",
+    ]
+    data = [line for line in out.splitlines() if line.split()[0] == "data"]
+    assert ["done" in line for line in data] == [False, True, True, True, True]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--rows", "mxqvae", "i-and-t"), "unknown row 'i-and-t'; choose from mxqvae"),
-        (("--rows",), "--rows needs at least one row"),
+        (("--rows", "mxqvae", "i-and-t"), "unknown row 'i-and-t'; choose from i-t, t-i"),
         (("--seed", -1), "--seed must be at least 0, got -1"),
     ],
 )

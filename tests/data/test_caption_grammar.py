@@ -15,6 +15,7 @@ from mxqvae.data.caption_grammar import (
     compose_caption,
     kind_of,
     parse_caption,
+    replace_slots,
 )
 
 DIGITS = st.integers(0, 9)
@@ -46,6 +47,16 @@ def test_parsing_a_composed_caption_gives_its_slots(clauses: list[Clause]):
     assert caption[0].isupper()
     assert caption.endswith(".")
     assert kind_of(slots) == ("Single" if slots[0].position == CENTRE else f"Quad{len(slots)}")
+
+
+@given(clause_lists(), st.data())
+def test_replaced_slots_are_said_in_the_same_words(clauses: list[Clause], data: st.DataObject):
+    replaced = [
+        clause._replace(slot=clause.slot._replace(digit=data.draw(DIGITS), colour=data.draw(COLOUR_NAMES)))
+        for clause in clauses
+    ]
+    slots = [clause.slot for clause in replaced]
+    assert replace_slots(compose_caption(clauses), slots) == compose_caption(replaced)
 
 
 @given(clause_lists(), st.data())

@@ -1,5 +1,6 @@
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
@@ -17,6 +18,7 @@ from mxqvae.generation import pipeline
 from mxqvae.generation.pipeline import PairGenerator, SampledPairs, find_weights, to_floats
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
+from mxqvae.recipes import Recipe
 
 FILES = [
     "tokenizer.json",
@@ -157,6 +159,52 @@ class TestFolders:
             PairGenerator.from_pretrained(tmp_path)
 
 
+class TestHalvesApart:
+    @pytest.fixture
+    def generator(self, tiny_recipe_of: Callable[[str], Recipe], caption_mnist_small: Path) -> PairGenerator:
+        """The baseline I&T, untrained."""
+        recipe = tiny_recipe_of("caption-mnist-cpu-i-t")
+        captions = PairDataset.from_parquet(caption_mnist_small, "train").captions
+        tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
+        config = recipe.autoencoder(tokenizer)
+        return PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
+
+    def test_what_is_saved_samples_the_same_when_loaded(self, generator: PairGenerator, tmp_path: Path):
+        generator.save_pretrained(tmp_path / "model")
+        loaded = PairGenerator.from_pretrained(tmp_path / "model")
+        assert loaded.autoencoder.config == generator.autoencoder.config
+        loaded.save_pretrained(tmp_path / "copy")
+        again = PairGenerator.from_pretrained(tmp_path / "copy")
+        for first, second in zip(loaded.sample(70, seed=5), again.sample(70, seed=5), strict=True):
+            assert equal(first, second)
+
+    def test_nothing_is_refined_unless_asked_for(
+        self, generator: PairGenerator, tiny_generator: PairGenerator
+    ):
+        assert (generator.num_refinements, tiny_generator.num_refinements) == (0, 2)
+        for each in (generator, tiny_generator):
+            (first,), (second,) = each.sample(2), each.sample(2, num_refinements=each.num_refinements)
+            assert equal(first, second)
+        (drawn,) = generator.sample(64)
+        (refined,) = generator.sample(64, num_refinements=1)
+        assert refined.indices.equal(generator.refine(drawn.indices))
+
+    def test_a_prior_of_another_layout_is_refused(
+        self, generator: PairGenerator, tiny_recipe_of: Callable[[str], Recipe]
+    ):
+        tokenizer, autoencoder = generator.tokenizer, generator.autoencoder
+        other = tiny_recipe_of("caption-mnist-cpu-t-i")
+        priors = [
+            Prior(other.prior(other.autoencoder(tokenizer))),
+            Prior(dataclasses.replace(generator.prior.config, segments=())),
+        ]
+        for prior in priors:
+            with pytest.raises(MxqvaeError) as refusal:
+                PairGenerator(tokenizer, autoencoder, prior)
+            message = "the prior was trained on codes of another autoencoder; train it on this one's"
+            assert str(refusal.value) == message
+
+
 class TestParts:
     def test_a_prior_of_other_codes_is_refused(self, tiny_generator: PairGenerator):
         for change in ({"num_codes": 17}, {"sequence_length": 9}):
@@ -173,7 +221,8 @@ class TestParts:
                 PairGenerator(tokenizer, tiny_generator.autoencoder, tiny_generator.prior)
 
     def test_parts_are_put_in_eval_mode(self, tiny_generator: PairGenerator):
-        autoencoder, prior = MXQVAE(tiny_generator.autoencoder.config), Prior(tiny_generator.prior.config)
+        autoencoder = build_autoencoder(tiny_generator.autoencoder.config)
+        prior = Prior(tiny_generator.prior.config)
         PairGenerator(tiny_generator.tokenizer, autoencoder, prior)
         assert not autoencoder.training
         assert not prior.training

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
+from mxqvae.autoencoder.code_layout import Segment, possible_codes
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior import sampling as module
@@ -21,11 +22,20 @@ PLAIN = SamplingConfig(top_p=1.0)
 GREEDY = SamplingConfig(top_k=1)
 
 
+SEGMENTS = (
+    Segment(modality="image", length=4, num_codes=6),
+    Segment(modality="text", length=2, num_codes=3),
+)
+
+
 @functools.cache
-def prior_of(sequence_length: int = 6) -> Prior:
+def prior_of(sequence_length: int = 6, segments: tuple[Segment, ...] = ()) -> Prior:
     """A prior whose codes depend on one another: its weights are larger than at the start."""
     transformer = TransformerConfig(num_layers=2, width=12, num_heads=3, dropout=0.1)
-    prior = Prior(PriorConfig(num_codes=K, sequence_length=sequence_length, transformer=transformer))
+    config = PriorConfig(
+        num_codes=K, sequence_length=sequence_length, segments=segments, transformer=transformer
+    )
+    prior = Prior(config)
     for parameter in prior.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return prior.eval()
@@ -185,7 +195,7 @@ class TestSampling:
             ({"seed": 2**64}, "seed must be in [0, 2^64), got 18446744073709551616"),
             (
                 {"sampling": SamplingConfig(top_k=K + 1)},
-                "top_k must be at most 9, the size of the codebook, got 10",
+                "top_k must be at most 9, the codes to choose from, got 10",
             ),
         ],
     )
@@ -194,6 +204,49 @@ class TestSampling:
         with pytest.raises(MxqvaeError) as refusal:
             samples(**options)
         assert str(refusal.value) == message
+
+
+class TestSegments:
+    @pytest.mark.parametrize(
+        "sampling",
+        [
+            PLAIN,
+            GREEDY,
+            SamplingConfig(temperature=100.0, top_p=1.0),
+            SamplingConfig(temperature=0.01, top_p=0.5),
+            SamplingConfig(temperature=100.0, top_k=6, top_p=0.999),
+        ],
+    )
+    def test_every_code_is_one_of_its_segment(self, sampling: SamplingConfig):
+        prior = prior_of(segments=SEGMENTS)
+        drawn = torch.cat(list(sample_indices(prior, sampling, num=128)))
+        assert possible_codes(SEGMENTS).expand(128, -1, -1).gather(2, drawn[..., None]).all()
+
+    def test_each_of_them_can_be_drawn(self):
+        hot = SamplingConfig(temperature=100.0, top_p=1.0)
+        drawn = torch.cat(list(sample_indices(prior_of(segments=SEGMENTS), hot, num=128)))
+        for position, possible in enumerate(possible_codes(SEGMENTS)):
+            assert drawn[:, position].unique().equal(possible.nonzero()[:, 0])
+
+    def test_logits_step_by_step_are_those_of_teacher_forcing(self, monkeypatch: pytest.MonkeyPatch):
+        seen: list[Tensor] = []
+
+        def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
+            seen.append(logits)
+            return filter_logits(logits, sampling)
+
+        monkeypatch.setattr(module, "filter_logits", watch)
+        prior = prior_of(segments=SEGMENTS)
+        drawn = torch.cat(list(sample_indices(prior, PLAIN, num=64)))
+        with torch.no_grad():
+            torch.testing.assert_close(torch.stack(seen, dim=1), prior.logits(drawn), rtol=1e-4, atol=1e-4)
+
+    def test_top_k_goes_up_to_the_largest_segment(self):
+        prior = prior_of(segments=SEGMENTS)
+        assert next(sample_indices(prior, SamplingConfig(top_k=6), num=1)).shape == (1, 6)
+        with pytest.raises(MxqvaeError) as refusal:
+            next(sample_indices(prior, SamplingConfig(top_k=7), num=1))
+        assert str(refusal.value) == "top_k must be at most 6, the codes to choose from, got 7"
 
 
 @pytest.mark.parametrize(

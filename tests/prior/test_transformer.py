@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from typing import Any
 
@@ -6,6 +7,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from mxqvae.autoencoder.code_layout import Segment, possible_codes
+from mxqvae.config import from_json, to_json
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.transformer import Prior, PriorConfig, PriorLosses
 
@@ -55,6 +58,47 @@ class TestLogits:
         assert not prior.logits(indices).equal(prior.logits(indices))
         prior.eval()
         assert prior.logits(indices).equal(prior.logits(indices))
+
+
+SEGMENTS = (
+    Segment(modality="text", length=4, num_codes=3),
+    Segment(modality="image", length=7, num_codes=6),
+)
+SEGMENTED = dataclasses.replace(SMALL, segments=SEGMENTS)
+
+
+class TestSegments:
+    def test_codes_of_another_segment_are_impossible(self):
+        possible = possible_codes(SEGMENTS)
+        indices = torch.multinomial(possible.float(), 2, replacement=True).T
+        logits = Prior(SEGMENTED).logits(indices)
+        assert logits.isfinite().equal(possible.expand(2, -1, -1))
+        assert (logits[~possible.expand(2, -1, -1)] == -math.inf).all()
+
+    def test_the_others_keep_their_logits(self):
+        prior, plain, indices = Prior(SEGMENTED).eval(), Prior(SMALL).eval(), torch.randint(9, (2, 11))
+        plain.load_state_dict(prior.state_dict())
+        logits = prior.logits(indices)
+        assert logits[logits.isfinite()].equal(plain.logits(indices)[logits.isfinite()])
+
+    def test_an_untrained_prior_knows_the_segments(self):
+        possible = possible_codes(SEGMENTS)
+        indices = torch.multinomial(possible.float(), 50, replacement=True).T
+        loss = Prior(SEGMENTED).loss(indices).total
+        expected = (4 * math.log(3) + 7 * math.log(6)) / 11
+        assert float(loss.detach()) == pytest.approx(expected, abs=0.05)
+        loss.backward()
+
+    def test_sums_that_do_not_fit_are_refused(self):
+        for change in ({"num_codes": 10}, {"sequence_length": 12}):
+            with pytest.raises(ValidationError, match="must be the sums over segments, 9 and 11"):
+                dataclasses.replace(SEGMENTED, **change)
+
+    def test_the_config_is_read_back(self):
+        assert from_json(PriorConfig, to_json(SEGMENTED), "config.json") == SEGMENTED
+
+    def test_choices_are_those_of_the_largest_segment(self):
+        assert (SMALL.num_choices, SEGMENTED.num_choices) == (9, 6)
 
 
 class TestLoss:

@@ -1,0 +1,145 @@
+import io
+import itertools
+import json
+import math
+import statistics
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from mxqvae.autoencoder.code_layout import Segment
+from mxqvae.autoencoder.concatenated import ConcatenatedConfig
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig
+from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation import likelihood
+from mxqvae.evaluation.likelihood import code_bits, image_positions_of, measure_likelihood, pair_bits
+from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.progress import LineProgress
+
+SMALL = PriorConfig(
+    num_codes=9,
+    sequence_length=11,
+    transformer=TransformerConfig(num_layers=2, width=12, num_heads=3, dropout=0.1),
+)
+IMAGE, TEXT = (
+    Segment(modality="image", length=2, num_codes=4),
+    Segment(modality="text", length=1, num_codes=3),
+)
+SEGMENTED = replace(SMALL, num_codes=7, sequence_length=3, segments=(IMAGE, TEXT))
+
+
+def sharp_prior(config: PriorConfig = SMALL) -> Prior:
+    """An untrained prior with opinions."""
+    prior = Prior(config).eval()
+    prior.head.weight.data *= 100
+    return prior
+
+
+def uniform_prior(config: PriorConfig) -> Prior:
+    prior = Prior(config).eval()
+    prior.head.weight.data.zero_()
+    return prior
+
+
+class TestBits:
+    @pytest.mark.parametrize("num_codes", [2, 9, 256])
+    def test_every_code_of_a_uniform_prior_costs_the_same(self, num_codes: int):
+        prior = uniform_prior(replace(SMALL, num_codes=num_codes))
+        indices = torch.randint(num_codes, (3, 11))
+        expected = torch.full((3, 11), math.log2(num_codes), dtype=torch.float64)
+        torch.testing.assert_close(code_bits(prior, indices), expected, rtol=1e-14, atol=0)
+        torch.testing.assert_close(pair_bits(prior, indices), expected.sum(1), rtol=1e-14, atol=0)
+
+    @pytest.mark.parametrize("config", [replace(SMALL, num_codes=4, sequence_length=3), SEGMENTED])
+    def test_all_sequences_together_have_probability_one(self, config: PriorConfig):
+        sequences = torch.tensor(list(itertools.product(range(config.num_codes), repeat=3)))
+        shares = 2 ** -pair_bits(sharp_prior(config), sequences)
+        assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
+        assert float(shares.max()) > 3 / len(shares)
+
+    def test_they_are_the_loss_in_another_unit(self):
+        prior, indices = sharp_prior(), torch.randint(9, (5, 11))
+        nats = float(code_bits(prior, indices).mean()) * math.log(2)
+        assert nats == pytest.approx(float(prior.loss(indices).total.detach()), rel=1e-5)
+
+    def test_a_pair_does_not_depend_on_its_batch(self):
+        prior, indices = sharp_prior(), torch.randint(9, (7, 11))
+        apart = torch.cat([code_bits(prior, row) for row in indices.split(1)])
+        torch.testing.assert_close(code_bits(prior, indices), apart, rtol=1e-5, atol=1e-5)
+
+    def test_a_code_costs_nothing_to_those_before_it(self):
+        prior, indices = sharp_prior(), torch.randint(9, (1, 11))
+        changed = indices.clone()
+        changed[0, 6] = (indices[0, 6] + 1) % 9
+        before, after = code_bits(prior, indices)[0], code_bits(prior, changed)[0]
+        assert before[:6].equal(after[:6])
+        assert (before[6:] != after[6:]).all()
+
+    def test_codes_of_another_segment_are_impossible_and_the_rest_is_finite(self):
+        bits = code_bits(uniform_prior(SEGMENTED), torch.tensor([[0, 3, 4], [0, 5, 6], [0, 1, 2]]))
+        expected = [[2, 2, math.log2(3)], [2, math.inf, math.log2(3)], [2, 2, math.inf]]
+        torch.testing.assert_close(bits, torch.tensor(expected, dtype=torch.float64))
+
+
+class TestScore:
+    def test_the_parts_are_those_of_the_positions(self):
+        prior, indices = sharp_prior(), torch.randint(9, (6, 11))
+        bits = code_bits(prior, indices)
+        for positions in (slice(0, 8), slice(3, None)):
+            score = measure_likelihood(prior, indices, positions)
+            image, text, both = score.image_codes, score.text_codes, score.all_codes
+            assert image.per_pair == pytest.approx(float(bits[:, positions].sum(1).mean()))
+            assert both.per_pair == pytest.approx(image.per_pair + text.per_pair)
+            assert (both.num_codes, image.num_codes, text.num_codes) == (11, 8, 3)
+            assert text.per_code == pytest.approx(text.per_pair / 3)
+            assert score.num_pairs == 6
+
+    def test_the_standard_error(self):
+        prior, indices = sharp_prior(), torch.randint(9, (6, 11))
+        error = statistics.stdev(pair_bits(prior, indices).tolist()) / math.sqrt(6)
+        assert measure_likelihood(prior, indices, slice(0, 8)).all_codes.standard_error == pytest.approx(
+            error
+        )
+        assert measure_likelihood(prior, indices[:1], slice(0, 8)).all_codes.standard_error is None
+
+    def test_batches_and_order_do_not_matter(self, monkeypatch: pytest.MonkeyPatch):
+        prior, indices = sharp_prior(), torch.randint(9, (10, 11))
+        whole = measure_likelihood(prior, indices, slice(0, 8))
+        monkeypatch.setattr(likelihood, "PAIRS_AT_A_TIME", 3)
+        parts = measure_likelihood(prior, indices.flip(0), slice(0, 8))
+        assert parts.all_codes.per_pair == pytest.approx(whole.all_codes.per_pair, rel=1e-5)
+        assert parts.text_codes.standard_error == pytest.approx(whole.text_codes.standard_error, rel=1e-4)
+
+    def test_progress_counts_pairs(self):
+        stream = io.StringIO()
+        indices = torch.randint(9, (4, 11))
+        measure_likelihood(sharp_prior(), indices, slice(0, 8), progress=LineProgress(stream))
+        assert stream.getvalue().startswith("likelihood: 4 pairs in ")
+
+    def test_it_is_plain_json(self):
+        tree = asdict(measure_likelihood(sharp_prior(), torch.randint(9, (4, 11)), slice(0, 8)))
+        assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+
+    def test_messages(self):
+        with pytest.raises(MxqvaeError, match="no pairs to measure; give at least one"):
+            measure_likelihood(sharp_prior(), torch.zeros(0, 11, dtype=torch.int64), slice(0, 8))
+        indices = torch.tensor([[0, 3, 4], [0, 5, 6]])
+        with pytest.raises(
+            MxqvaeError, match="code 1 of pair 1 is 5, which the prior holds impossible there"
+        ):
+            measure_likelihood(uniform_prior(SEGMENTED), indices, slice(0, 2))
+
+
+class TestImagePositions:
+    def test_of_a_joint_autoencoder(self):
+        assert image_positions_of(MXQVAEConfig(vocab_size=9)) == slice(0, 64)
+
+    def test_of_concatenated_parts_in_either_order(self):
+        image = ImageVQVAEConfig()
+        text = CaptionTokensConfig(vocab_size=9, caption_length=5)
+        for parts, codes in (((image, text), range(64)), ((text, image), range(5, 69))):
+            config = ConcatenatedConfig(parts=parts)
+            assert range(config.sequence_length)[image_positions_of(config)] == codes

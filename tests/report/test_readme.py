@@ -1,0 +1,54 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.report.readme import fill_blocks, render_blocks, update_readme
+from mxqvae.results import Table1Result, Table2Result, write_result
+
+MARKS = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("table2", "goals", "runs"))
+
+
+def test_an_unknown_row_is_refused(table1_result: Table1Result, table2_result: Table2Result):
+    with pytest.raises(MxqvaeError, match="table2 has no row 'MXQVAE'; choose from I&T"):
+        render_blocks([dataclasses.replace(table2_result, row="MXQVAE")])
+    with pytest.raises(MxqvaeError, match="table1 has no row 'I&T'; choose from Only Sharing C"):
+        render_blocks([dataclasses.replace(table1_result, row="I&T")])
+
+
+def test_only_what_stands_between_the_marks_changes(table2_result: Table2Result, tmp_path: Path):
+    write_result(table2_result, tmp_path / "results")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKS}after\n")
+    assert update_readme(readme, tmp_path / "results")
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- table2:begin -->\n| Model |")
+    assert text.endswith("<!-- runs:end -->\nafter\n")
+    assert not update_readme(readme, tmp_path / "results")
+    assert readme.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MARKS.replace("<!-- goals:end -->", ""),
+        MARKS + MARKS,
+        MARKS + "<!-- runs:end -->",
+        "<!-- runs:end --><!-- runs:begin -->",
+    ],
+)
+def test_missing_and_repeated_marks_are_refused(text: str):
+    with pytest.raises(MxqvaeError, match=r"README: needs the marks <!-- \w+:begin -->"):
+        fill_blocks(text, render_blocks([]), "README")
+
+
+def test_a_text_without_marks_is_refused():
+    with pytest.raises(MxqvaeError, match="README: has no marks"):
+        fill_blocks("", render_blocks([]), "README")
+
+
+def test_a_missing_readme_is_named(tmp_path: Path):
+    (tmp_path / "results").mkdir()
+    with pytest.raises(MxqvaeError, match=r"nowhere\.md: not a readable text file"):
+        update_readme(tmp_path / "nowhere.md", tmp_path / "results")

@@ -1,0 +1,51 @@
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mxqvae.data.caption_mnist import CaptionMnistConfig
+from mxqvae.recipes import RECIPES, Recipe
+from mxqvae.reproduction import rows
+from mxqvae.reproduction.rows import Row
+
+
+@pytest.fixture
+def tiny_rows(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row `tiny` in both tables that takes seconds."""
+    # Room for the longest caption that the grammar can make, whichever ones were drawn.
+    recipe = dataclasses.replace(tiny_recipe, caption_length=40)
+    monkeypatch.setitem(RECIPES, "tiny", recipe)
+    for table in (rows.TABLE1_ROWS, rows.TABLE2_ROWS):
+        monkeypatch.setitem(table, "tiny", Row(label="MXQ-VAE", recipe="tiny"))
+
+
+@pytest.fixture
+def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every recipe of the tables, tiny in size and steps."""
+    names = {row.recipe for row in [*rows.TABLE1_ROWS.values(), *rows.TABLE2_ROWS.values()]}
+    for name, recipe in {name: tiny_recipe_of(name) for name in names}.items():
+        monkeypatch.setitem(RECIPES, name, recipe)
+
+
+@pytest.fixture
+def small_run(mnist_folder: Path, tmp_path: Path) -> dict[str, Any]:
+    """Where and from what a small reproduction runs."""
+    return {
+        "work": tmp_path / "work",
+        "results": tmp_path / "results",
+        "mnist": mnist_folder,
+        "seed": 3,
+        "data": CaptionMnistConfig(num_train=40, num_test=20),
+    }
+
+
+@pytest.fixture
+def refuse_to_run() -> Callable[[Any], Any]:
+    """A copy of a list of steps, none of which may run."""
+
+    def refuse(steps: list[Any]) -> list[Any]:
+        return [dataclasses.replace(step, run=lambda: pytest.fail("a step ran again")) for step in steps]
+
+    return refuse

@@ -1,0 +1,22 @@
+import pytest
+
+from mxqvae.recipes import RECIPES
+from mxqvae.report import table1, table2
+from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
+from mxqvae.reproduction.table2 import Table2Reproduction
+
+
+def test_every_row_of_the_paper_has_a_recipe():
+    assert [row.label for row in TABLE1_ROWS.values()] == list(table1.POSTER)
+    assert [row.label for row in TABLE2_ROWS.values()] == list(table2.POSTER)
+    assert all(row.recipe in RECIPES for row in [*TABLE1_ROWS.values(), *TABLE2_ROWS.values()])
+
+
+@pytest.mark.parametrize("row", ["t-i", "i-t-emb", "t-emb-i"])
+def test_baselines_share_one_trained_stage_1(row: str, small_run: dict):
+    run = Table2Reproduction(**small_run)
+    trained, arranged = (step for step in run.steps(row) if step.cost == "autoencoder")
+    assert trained.name == "caption-mnist-cpu-i-t-seed3/autoencoder"
+    assert trained in [*run.steps("i-t")] or trained.settings == run.steps("i-t")[2].settings
+    assert arranged.made.parent.parent.name == f"caption-mnist-cpu-{row}-seed3"
+    assert arranged.minutes < 1

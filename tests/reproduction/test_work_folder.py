@@ -1,0 +1,108 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.reproduction.work_folder import RECORDS_FILE, Step, WorkFolder
+from mxqvae.results import current_commit
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    """Names of the steps that ran, in order."""
+    return []
+
+
+@pytest.fixture
+def step(tmp_path: Path, calls: list[str]) -> Callable[..., Step]:
+    """A step that writes a file and says that it took two seconds."""
+
+    def make(name: str, **settings: object) -> Step:
+        made = tmp_path / "made" / name
+
+        def run() -> float:
+            calls.append(name)
+            made.parent.mkdir(exist_ok=True)
+            made.write_text(json.dumps(settings))
+            return 2.0
+
+        return Step(name=name, cost="data", made=made, settings=settings, run=run, minutes=1)
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> WorkFolder:
+    """An empty work folder."""
+    return WorkFolder(tmp_path / "work")
+
+
+def test_steps_run_once_and_in_order(folder: WorkFolder, step: Callable[..., Step], calls: list[str]):
+    steps = [step("first", seed=0), step("second", sizes=(1, 2))]
+    assert not folder.is_done(steps[0])
+    folder.execute(steps)
+    folder.execute(steps)
+    assert calls == ["first", "second"]
+    assert all(map(folder.is_done, steps))
+    assert folder.seconds(steps[0]) == 2.0
+    assert folder.commits(steps) == current_commit()
+
+
+def test_what_is_gone_is_made_again(folder: WorkFolder, step: Callable[..., Step], calls: list[str]):
+    steps = [step("first"), step("second")]
+    folder.execute(steps)
+    steps[1].made.unlink()
+    folder.execute(steps)
+    assert calls == ["first", "second", "second"]
+
+
+def test_what_no_record_vouches_for_is_made_again(
+    folder: WorkFolder, step: Callable[..., Step], calls: list[str]
+):
+    first = step("first")
+    first.run()  # and then the machine stopped, before the record was written
+    folder.execute([first])
+    assert calls == ["first", "first"]
+
+
+def test_other_settings_are_refused_before_anything_runs(
+    folder: WorkFolder, step: Callable[..., Step], calls: list[str]
+):
+    folder.execute([step("last", training={"num_steps": 100, "seed": 0})])
+    steps = [step("first"), step("last", training={"num_steps": 200, "seed": 0})]
+    with pytest.raises(
+        MxqvaeError, match=r"last was made with other settings \(training.num_steps 100, now 200\)"
+    ):
+        folder.execute(steps)
+    assert calls == ["last"]
+
+
+def test_a_step_that_fails_leaves_no_record(folder: WorkFolder, step: Callable[..., Step]):
+    def stop() -> float:
+        raise KeyboardInterrupt
+
+    good, bad = step("good"), step("bad")
+    with pytest.raises(KeyboardInterrupt):
+        folder.execute([good, Step(name="bad", cost="data", made=bad.made, settings={}, run=stop, minutes=1)])
+    assert folder.is_done(good)
+    assert not folder.is_done(bad)
+    assert folder.seconds(bad) == 0
+
+
+def test_commits_are_named_first_to_last(folder: WorkFolder, step: Callable[..., Step]):
+    steps = [step("first")]
+    folder.execute(steps)
+    records = folder.folder / RECORDS_FILE
+    tree = json.loads(records.read_text())
+    tree["first"]["commit"] = "0123 with changes"
+    records.write_text(json.dumps(tree))
+    assert folder.commits(steps) == f"0123 to {current_commit()}"
+
+
+def test_damaged_records_are_named(folder: WorkFolder, step: Callable[..., Step]):
+    folder.folder.mkdir()
+    (folder.folder / RECORDS_FILE).write_text("{")
+    with pytest.raises(MxqvaeError, match=r"steps\.json: damaged"):
+        folder.execute([step("first")])
