@@ -65,7 +65,7 @@ def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, 
 
 def test_measures_that_the_poster_lacks(table2_result: Table2Result, row: Row):
     cells = row(render_measures([table2_result]), "**MXQ-VAE**")
-    assert cells == ["100.00%", "0.0 points", "2 (2)", "72", "144.0: 128.0 + 16.0", "50.0%"]
+    assert cells == ["100.00%", "0.0 points", "2 (2)", "72", "144.0: 128.0 + 16.0", "50.0%", "–"]
 
 
 def test_without_results_the_poster_stands_alone(rows: Rows):

@@ -13,7 +13,7 @@ from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
-from mxqvae.evaluation.memorization import measure_memorization
+from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
 from mxqvae.recipes import find_recipe
@@ -115,7 +115,11 @@ class Table2Reproduction(Reproduction):
             judge_accuracy=judge.record.test_accuracy,
             diversity=measure_diversity(samples.captions, train.captions),
             memorization=measure_memorization(
-                torch.from_numpy(samples.images), train.images, test.images, progress=self.progress
+                torch.from_numpy(samples.images),
+                train.images,
+                test.images,
+                reconstruct_images(generator, indices),
+                progress=self.progress,
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),
         )
