@@ -1,7 +1,12 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from mxqvae.data.caption_mnist import CaptionMnistConfig
+from mxqvae.reproduction import table1
+from mxqvae.reproduction.table1 import Table1Reproduction
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,3 +72,22 @@ def test_bad_input_is_named_and_nothing_is_run(
     assert message in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_is_printed_beside_the_paper_s(
+    run: Run, tiny_recipes: None, mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small = partial(Table1Reproduction, data=CaptionMnistConfig(num_train=40, num_test=20))
+    monkeypatch.setattr(table1, "Table1Reproduction", small)
+    folders = ("--work", tmp_path / "work", "--results", tmp_path / "results", "--mnist", mnist_folder)
+    for _ in range(2):  # the second finds everything done
+        code, out, _ = run("reproduce", "table1", "--rows", "mxqvae", *folders)
+        assert code == 0
+        lines = [line.split() for line in out.splitlines()]
+        assert any(line[:2] == ["MXQ-VAE", "poster"] for line in lines)
+        assert any("ours" in line for line in lines)
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {
+        "table1.png",
+        "table1-mxqvae-seed0.json",
+        "table1-mxqvae-seed0.png",
+    }

@@ -22,14 +22,6 @@ def tiny_rows(tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every recipe of the tables, tiny in size and steps."""
-    names = {row.recipe for row in [*rows.TABLE1_ROWS.values(), *rows.TABLE2_ROWS.values()]}
-    for name, recipe in {name: tiny_recipe_of(name) for name in names}.items():
-        monkeypatch.setitem(RECIPES, name, recipe)
-
-
-@pytest.fixture
 def small_run(mnist_folder: Path, tmp_path: Path) -> dict[str, Any]:
     """Where and from what a small reproduction runs."""
     return {

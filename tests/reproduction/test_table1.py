@@ -18,6 +18,7 @@ def test_a_row_runs_from_raw_digits_to_a_result(
     result = read_result(run.results / "table1-tiny-seed3.json")
     assert isinstance(result, Table1Result)
     assert (result.row, result.seed) == ("MXQ-VAE", 3)
+    assert (run.results / "table1-tiny-seed3.png").exists()
     assert [degree.num_pairs for degree in result.figures.kinds["Quad4"].degrees] == [4] * 5
     assert result.cost.prior == 0
     run.folder.execute(refuse_to_run(run.steps("tiny")))

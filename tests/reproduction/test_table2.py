@@ -58,6 +58,7 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     result = read_result(run.results / "table2-tiny-seed3.json")
     assert isinstance(result, Table2Result)
     assert (result.row, result.recipe, result.seed) == ("MXQ-VAE", "tiny", 3)
+    assert (run.results / "table2-tiny-seed3.png").exists()
     figures = result.figures
     assert figures.samples.num_pairs == figures.samples_as_drawn.num_pairs == 5
     assert figures.ceiling.num_pairs == figures.floor.num_pairs == 20

@@ -12,8 +12,7 @@ from mxqvae.errors import MxqvaeError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mxqvae.data.tokenizer import CaptionTokenizer
-    from mxqvae.evaluation.correlation import CorrelationScore, PairAutoencoder
+    from mxqvae.evaluation.correlation import CorrelationScore
 
 
 def correlation(
@@ -60,23 +59,10 @@ def correlation(
 
         write_correlation_plot(plot, {"this model": score}, poster)
     if sheet is not None:
-        _write_sheet(sheet, data, autoencoder, tokenizer)
+        from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
+
+        write_degree_sheet(sheet, data, autoencoder, tokenizer)
     give_out(dataclasses.asdict(score), lambda: _print_table(score, poster), out=out, json=json)
-
-
-def _write_sheet(
-    path: Path, data: Path, autoencoder: "PairAutoencoder", tokenizer: "CaptionTokenizer"
-) -> None:
-    from mxqvae.data.degree import degrees_of, read_degree_set
-    from mxqvae.evaluation.correlation import POSTER_KIND
-    from mxqvae.evaluation.reconstruction_sheet import draw_reconstructions
-    from mxqvae.output_file import new_output_file
-
-    sets = [read_degree_set(data, POSTER_KIND, degree) for degree in degrees_of(POSTER_KIND)]
-    captions = [pairs.captions[0] for pairs in sets]
-    sheet = draw_reconstructions(autoencoder, tokenizer, sets[0].images[0], captions)
-    with new_output_file(path) as partial:
-        sheet.save(partial, "PNG")
 
 
 def _print_table(score: "CorrelationScore", poster: Mapping[str, Sequence[float]]) -> None:

@@ -9,6 +9,7 @@ from mxqvae.cli.arguments import PathOrNone, at_least
 if TYPE_CHECKING:
     from mxqvae.report.markdown import Lines
     from mxqvae.reproduction.rows import Reproduction, Row
+    from mxqvae.results import Table1Result
 
 WORK = Path("runs/reproduction")
 RESULTS = Path("results")
@@ -47,6 +48,7 @@ def table1(
     run = Table1Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
     if _run(run, rows, TABLE1_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table1Result)]
+        _plot(results / "table1.png", scored)
         _print_table(
             "Table 1, Quad4: caption words that the reconstruction repeats", HEADER, table1_lines(scored)
         )
@@ -113,6 +115,21 @@ def _run(
         folder.execute(steps)
         print(f"{name}: {steps[-1].made}")
     return True
+
+
+def _plot(path: Path, scored: Sequence["Table1Result"]) -> None:
+    """Draw all rows, each by its lowest seed, where the extra `plots` is installed."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        print("No plot: it takes matplotlib, `pip install 'mxqvae[plots]'`")
+        return
+    from mxqvae.evaluation.correlation import POSTER_ROWS
+    from mxqvae.evaluation.correlation_plot import write_correlation_plot
+
+    rows = {run.row: run.figures for run in sorted(scored, key=lambda run: run.seed, reverse=True)}
+    write_correlation_plot(path, rows, POSTER_ROWS)
+    print(f"Plot: {path}")
 
 
 def _print_table(title: str, header: Sequence[str], lines: "Lines") -> None:

@@ -1,16 +1,34 @@
 """A picture of Table 1: one image under captions of every degree, and what stage 1 makes of each pair."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from mxqvae.data.batch import PairBatch
+from mxqvae.data.degree import degrees_of, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
-from mxqvae.evaluation.correlation import PairAutoencoder, reconstruct
+from mxqvae.evaluation.correlation import POSTER_KIND, PairAutoencoder, reconstruct
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import to_floats
+from mxqvae.output_file import new_output_file
+
+
+def write_degree_sheet(
+    path: Path, folder: Path, autoencoder: PairAutoencoder, tokenizer: CaptionTokenizer
+) -> None:
+    """Write `draw_reconstructions` of the first Quad4 pair of the Degree sets in `folder` as a PNG file.
+
+    Raises:
+        MxqvaeError: The folder holds no Degree sets, or words that the tokenizer lacks.
+    """
+    sets = [read_degree_set(folder, POSTER_KIND, degree) for degree in degrees_of(POSTER_KIND)]
+    captions = [pairs.captions[0] for pairs in sets]
+    sheet = draw_reconstructions(autoencoder, tokenizer, sets[0].images[0], captions)
+    with new_output_file(path) as partial:
+        sheet.save(partial, "PNG")
 
 
 def draw_reconstructions(

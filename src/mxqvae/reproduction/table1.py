@@ -1,4 +1,7 @@
-"""Table 1: rows from the raw digits to the correlation of captions on the Degree sets."""
+"""Table 1: rows from the raw digits to the correlation of captions on the Degree sets.
+
+Beside the result there is a picture: one image under captions of every degree, and what stage 1 makes of it.
+"""
 
 import time
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from mxqvae.config import to_tree
 from mxqvae.data.degree import build_degree_sets
 from mxqvae.evaluation.correlation import score_correlation
+from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
 from mxqvae.reproduction.rows import TABLE1_ROWS, Reproduction, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
@@ -56,6 +60,7 @@ class Table1Reproduction(Reproduction):
         folder = self.model_folder(row.recipe)
         autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
         score = score_correlation(autoencoder, tokenizer, self.work / "degree", progress=self.progress)
+        write_degree_sheet(self.results / f"{result}.png", self.work / "degree", autoencoder, tokenizer)
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(Table1Result(**run, figures=score), self.results)

@@ -1,4 +1,7 @@
-"""Table 2: rows from the raw digits to a score of 10,000 samples."""
+"""Table 2: rows from the raw digits to a score of 10,000 samples.
+
+Beside the result there is a picture: the first samples, each with the judge's word on it.
+"""
 
 import time
 from dataclasses import dataclass
@@ -8,14 +11,16 @@ import torch
 from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
-from mxqvae.evaluation.consistency import measure_bounds, score_consistency
+from mxqvae.evaluation.consistency import is_consistent, measure_bounds, read_pairs, score_consistency
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
+from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
-from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
+from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
+from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
 from mxqvae.reproduction.rows import TABLE2_ROWS, Reproduction, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
@@ -24,6 +29,7 @@ from mxqvae.stages import encode_pairs
 
 NUM_SAMPLES = 10_000
 """Pairs that are sampled and scored (official code)."""
+NUM_PICTURED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +129,15 @@ class Table2Reproduction(Reproduction):
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),
         )
+        self._picture(result, samples, judge)
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(Table2Result(**run, figures=figures), self.results)
         return seconds
+
+    def _picture(self, result: str, samples: SampleFolder, judge: Judge) -> None:
+        images, captions = samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED]
+        read = read_pairs(torch.from_numpy(images), captions, judge)
+        sheet = contact_sheet(images, captions, columns=NUM_PICTURED, verdicts=list(map(is_consistent, read)))
+        with new_output_file(self.results / f"{result}.png") as partial:
+            sheet.save(partial, "PNG")
