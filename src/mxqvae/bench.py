@@ -23,8 +23,7 @@ from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
 from mxqvae.autoencoder.quantizer import VectorQuantizer
 from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.data.batch import PairBatch
-from mxqvae.data.caption_grammar import compose_caption
-from mxqvae.data.caption_mnist import draw_pairs
+from mxqvae.data.caption_mnist import example_captions
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
@@ -120,9 +119,7 @@ class _Preset(NamedTuple):
 
     @classmethod
     def of(cls, recipe: Recipe) -> "_Preset":
-        captions = [
-            compose_caption(pair.clauses) for pair in draw_pairs(np.arange(10), "train", 0, first=0, num=1000)
-        ]
+        captions = example_captions(1000)
         tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
         autoencoder = recipe.autoencoder(tokenizer)
         assert isinstance(autoencoder, MXQVAEConfig)

@@ -1,8 +1,14 @@
+import dataclasses
+
 import pytest
 
-from mxqvae.recipes import RECIPES
+from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.report import table1, table2
 from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
+from mxqvae.reproduction.table1 import Table1Reproduction
 from mxqvae.reproduction.table2 import Table2Reproduction
 
 
@@ -17,6 +23,21 @@ def test_baselines_share_one_trained_stage_1(row: str, small_run: dict):
     run = Table2Reproduction(**small_run)
     trained, arranged = (step for step in run.steps(row) if step.cost == "autoencoder")
     assert trained.name == "caption-mnist-cpu-i-t-seed3/autoencoder"
-    assert trained in [*run.steps("i-t")] or trained.settings == run.steps("i-t")[2].settings
+    assert trained.settings == run.steps("i-t")[2].settings
     assert arranged.made.parent.parent.name == f"caption-mnist-cpu-{row}-seed3"
     assert arranged.minutes < 1
+
+
+def test_a_model_of_another_size_is_not_taken_for_the_same(
+    tiny_rows: None, tiny_recipe: Recipe, small_run: dict, monkeypatch: pytest.MonkeyPatch
+):
+    run = Table1Reproduction(**small_run)
+    run.folder.execute(run.steps("tiny"))
+
+    def larger(tokenizer: CaptionTokenizer) -> AutoencoderConfig:
+        return dataclasses.replace(tiny_recipe.autoencoder(tokenizer), identity_mixing=True)
+
+    changed = dataclasses.replace(RECIPES["tiny"], autoencoder=larger)
+    monkeypatch.setitem(RECIPES, "tiny", changed)
+    with pytest.raises(MxqvaeError, match=r"other settings \(model.identity_mixing False, now True\)"):
+        run.folder.check(run.steps("tiny"))

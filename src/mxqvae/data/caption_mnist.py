@@ -123,6 +123,11 @@ def build_caption_mnist(
     return manifest
 
 
+def example_captions(num: int) -> list[str]:
+    """The captions of `num` pairs, for whoever needs the language and no digits."""
+    return [compose_caption(pair.clauses) for pair in draw_pairs(np.arange(10), "train", 0, first=0, num=num)]
+
+
 def draw_pairs(labels: np.ndarray, split: str, seed: int, *, first: int, num: int) -> list[DrawnPair]:
     """Draw the pairs number `first` to `first + num - 1` of a split.
 

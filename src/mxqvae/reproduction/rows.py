@@ -10,16 +10,22 @@ from typing import Any
 
 import torch
 
+from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
-from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.recipes import find_recipe
+from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.reproduction.work_folder import Step, WorkFolder
 from mxqvae.results import Cost, describe_hardware, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
 from mxqvae.training.loop import TrainingConfig
+
+NUM_EXAMPLES = 1000
+"""Captions that hold every word of the language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +115,7 @@ class Reproduction(ABC):
         if recipe.autoencoder_from is not None:
             earlier = self.autoencoder_steps(recipe.autoencoder_from)
             source = self.model_folder(recipe.autoencoder_from)
-            settings = {**earlier[-1].settings, "arranged_for": name}
+            settings = {**earlier[-1].settings, "arranged_for": name, "model": to_tree(_models(recipe)[0])}
             return [
                 *earlier,
                 self._autoencoder_step(
@@ -120,7 +126,7 @@ class Reproduction(ABC):
         def train() -> float:
             return train_autoencoder(recipe, self.work / "data", out, seed=self.seed, progress=self.progress)
 
-        settings = self._settings(name, recipe.num_processes, recipe.autoencoder_training)
+        settings = self._settings(name, recipe, _models(recipe)[0], recipe.autoencoder_training)
         return [self._autoencoder_step(out, settings, 45, train)]
 
     def prior_step(self, name: str) -> Step:
@@ -133,7 +139,7 @@ class Reproduction(ABC):
             made=out / "prior" / "config.json",
             settings={
                 "stage1": stage1,
-                **self._settings(name, recipe.num_processes, recipe.prior_training),
+                **self._settings(name, recipe, _models(recipe)[1], recipe.prior_training),
             },
             run=lambda: train_prior(recipe, self.work / "data", out, seed=self.seed, progress=self.progress),
             minutes=75,
@@ -168,12 +174,15 @@ class Reproduction(ABC):
             minutes=minutes,
         )
 
-    def _settings(self, recipe: str, num_processes: int, training: TrainingConfig) -> dict[str, Any]:
+    def _settings(
+        self, name: str, recipe: Recipe, model: AutoencoderConfig | PriorConfig, training: TrainingConfig
+    ) -> dict[str, Any]:
         return {
             "data": to_tree(self.data),
-            "recipe": recipe,
+            "recipe": name,
             "seed": self.seed,
-            "processes": num_processes,
+            "processes": recipe.num_processes,
+            "model": to_tree(model),
             "training": to_tree(training),
         }
 
@@ -183,6 +192,13 @@ class Reproduction(ABC):
                 self.data, load_mnist(self.mnist), self.work / "data", overwrite=True, progress=self.progress
             )
         )
+
+
+def _models(recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
+    """Both stages of a recipe for the language of Caption MNIST; known before there is any data."""
+    tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
+    autoencoder = recipe.autoencoder(tokenizer)
+    return autoencoder, recipe.prior(autoencoder)
 
 
 def timed(work: Callable[[], object]) -> float:

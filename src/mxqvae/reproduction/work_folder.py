@@ -1,4 +1,4 @@
-"""A folder of finished steps: each is made once, and never mistaken for one that was made otherwise.
+"""A folder of finished steps: each is made once, and not mistaken for one that was made with other settings.
 
 steps.json    for each finished step: settings, seconds, commit
 """
