@@ -13,6 +13,7 @@ from mxqvae.autoencoder.image import (
     ImageDecoder,
     ImageEncoder,
     denormalise,
+    hide_unknown,
     image_loss,
     normalise,
 )
@@ -89,6 +90,30 @@ def test_the_loss_is_taken_in_normalised_space():
     assert float(image_loss(normalise(target), target)) == 0
     other = torch.randn(2, 3, 4, 4)
     torch.testing.assert_close(image_loss(other, target), F.mse_loss(other, normalise(target)))
+
+
+def test_the_loss_leaves_unknown_pixels_out():
+    target, decoded = torch.rand(2, 3, 4, 4), torch.randn(2, 3, 4, 4, requires_grad=True)
+    target[0, :, :2], target[1] = torch.nan, torch.nan
+    loss = image_loss(decoded, target)
+    torch.testing.assert_close(loss, F.mse_loss(decoded[:1, :, 2:], normalise(target[:1, :, 2:])))
+    loss.backward()
+    assert decoded.grad is not None
+    assert decoded.grad[0, :, 2:].all()
+    assert not decoded.grad[0, :, :2].any()
+    assert not decoded.grad[1].any()
+
+
+def test_a_batch_without_images_teaches_nothing():
+    assert float(image_loss(torch.randn(2, 3, 4, 4), torch.full((2, 3, 4, 4), torch.nan))) == 0
+
+
+def test_unknown_pixels_look_like_masked_ones():
+    images = torch.rand(1, 3, 4, 4)
+    images[..., 1:, :] = torch.nan
+    hidden = hide_unknown(normalise(images))
+    assert hidden[..., 0, :].equal(normalise(images)[..., 0, :])
+    assert not hidden[..., 1:, :].any()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from mxqvae.autoencoder.text import (
 
 KINDS = pytest.mark.parametrize("kind", get_args(get_args(TextConfig)[0]))
 LENGTH, VOCAB_SIZE, LATENT_SIZE, NUM_CODES = 40, 31, 16, 24
+MASK = 2
 
 
 def num_parameters(module: nn.Module) -> int:
@@ -113,20 +114,34 @@ class TestCaptionLoss:
         surprise = -F.log_softmax(logits, -1)
         expected = (surprise[0, 0, 4] + surprise[0, 1, 7] + surprise[0, 2, 3] + surprise[1, 0, 9]) / 5
         expected = expected + surprise[1, 1, 3] / 5
-        torch.testing.assert_close(caption_loss(logits, token_ids, 0), expected)
+        torch.testing.assert_close(caption_loss(logits, token_ids), expected)
 
     def test_padding_does_not_matter(self):
         logits = torch.randn(1, 5, VOCAB_SIZE)
         token_ids = torch.tensor([[4, 3, 0, 0, 0]])
         changed = logits.clone()
         changed[:, 2:] = torch.randn(1, 3, VOCAB_SIZE)
-        assert caption_loss(logits, token_ids, 0).equal(caption_loss(changed, token_ids, 0))
+        assert caption_loss(logits, token_ids).equal(caption_loss(changed, token_ids))
+
+    def test_words_that_are_not_known_do_not_matter(self):
+        logits = torch.randn(2, 3, VOCAB_SIZE)
+        token_ids = torch.tensor([[4, MASK, 3], [MASK, MASK, MASK]])
+        expected = -F.log_softmax(logits[0], -1)[[0, 2], [4, 3]].mean()
+        torch.testing.assert_close(caption_loss(logits, token_ids), expected)
+
+    def test_a_batch_without_captions_teaches_nothing(self):
+        logits = torch.randn(2, 3, VOCAB_SIZE, requires_grad=True)
+        loss = caption_loss(logits, torch.full((2, 3), MASK))
+        loss.backward()
+        assert float(loss.detach()) == 0
+        assert logits.grad is not None
+        assert not logits.grad.any()
 
 
-def test_the_share_of_words_right_leaves_padding_out():
-    token_ids = torch.tensor([[5, 7, 3, 0], [9, 3, 0, 0]])
-    logits = F.one_hot(torch.tensor([[5, 8, 3, 3], [9, 3, 3, 0]]), 12)
-    assert float(share_right(logits, token_ids, 0)) == pytest.approx(4 / 5)
+def test_the_share_of_words_right_leaves_padding_and_unknown_words_out():
+    token_ids = torch.tensor([[5, 7, 3, 0], [9, 3, 0, 0], [MASK, MASK, MASK, MASK]])
+    logits = F.one_hot(torch.tensor([[5, 8, 3, 3], [9, 3, 3, 0], [MASK, 5, 5, 5]]), 12)
+    assert float(share_right(logits, token_ids)) == pytest.approx(4 / 5)
 
 
 def test_all_that_follows_the_first_end_is_padded():

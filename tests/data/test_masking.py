@@ -70,6 +70,11 @@ class TestWords:
         shares = (masked == MASK).float().mean(0)
         torch.testing.assert_close(shares[:10], torch.full((10,), 0.3), rtol=0, atol=0.02)
 
+    def test_unknown_words_stay_unknown(self):
+        token_ids = torch.full((50, 8), MASK)
+        masked = mask_words(token_ids, 0.5, 1.0, pad_id=PAD, mask_id=MASK, words=WORDS)
+        assert masked.equal(token_ids)
+
     def test_the_input_stays_as_it_was(self):
         token_ids = captions([8], 8)
         mask_words(token_ids, 1.0, 0.5, pad_id=PAD, mask_id=MASK, words=WORDS)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mxqvae.data.batch import to_floats
 from mxqvae.data.caption_grammar import Slot
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
@@ -111,11 +112,54 @@ class TestReading:
         assert len(pairs) == len(pairs.captions) == len(pairs.slots or []) == 60
 
 
+class TestSeveralCaptions:
+    def columns(self) -> dict[str, Any]:
+        images = [{"bytes": encode(pixels), "path": "some.png"} for pixels in some_pixels(3)]
+        return {
+            "image": [images[0], images[1], None, images[2]],
+            "captions": [["A cat.", "A pet."], [], ["No image."], ["A dog.", ""]],
+        }
+
+    def test_each_makes_a_pair(self, write: Write):
+        pairs = PairDataset.from_parquet(write(self.columns()), "train")
+        assert pairs.captions == ["A cat.", "A pet.", "", "No image.", "A dog."]
+        assert pairs.image_numbers.tolist() == [0, 0, 1, -1, 2]
+        np.testing.assert_array_equal(pairs.images.numpy(), some_pixels(3))
+
+    def test_images_of_pairs(self, write: Write):
+        pairs = PairDataset.from_parquet(write(self.columns()), "train")
+        images = pairs.images_of(torch.tensor([4, 3, 1]))
+        assert images.shape == (3, 3, 6, 8)
+        assert images[0].equal(to_floats(pairs.images[2:3])[0])
+        assert images[1].isnan().all()
+        assert images[2].equal(to_floats(pairs.images[:1])[0])
+
+    def test_whole_pairs(self, write: Write):
+        pairs = PairDataset.from_parquet(write(self.columns()), "train").whole()
+        assert pairs.captions == ["A cat.", "A pet.", "A dog."]
+        assert pairs.image_numbers.tolist() == [0, 0, 2]
+
+    def test_whole_pairs_keep_their_slots(self, caption_mnist_small: Path):
+        pairs = PairDataset.from_parquet(caption_mnist_small, "test")
+        assert pairs.whole().slots == pairs.slots
+
+    def test_no_list_of_captions(self, write: Write):
+        columns = self.columns() | {"captions": [["a"], None, ["b"], ["c"]]}
+        with pytest.raises(MxqvaeError, match="row 1: captions is empty; fill it in or leave the row out"):
+            PairDataset.from_parquet(write(columns), "train")
+
+    def test_no_images_at_all(self, write: Write):
+        columns = {"image": pa.array([None], self.image_type()), "captions": [["a"]]}
+        with pytest.raises(MxqvaeError, match="split 'train' holds no images; add some"):
+            PairDataset.from_parquet(write(columns), "train")
+
+    def image_type(self) -> pa.DataType:
+        return pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+
 class TestFiles:
     def test_no_folder(self, tmp_path: Path):
-        with pytest.raises(
-            MxqvaeError, match="nowhere: no such folder; build it with `mxqvae data caption-mnist`"
-        ):
+        with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it with `mxqvae data`"):
             PairDataset.from_parquet(tmp_path / "nowhere", "train")
 
     def test_no_data_in_it(self, tmp_path: Path):

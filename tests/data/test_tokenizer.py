@@ -22,6 +22,9 @@ def caption_mnist(num: int, seed: int = 0) -> list[str]:
 TOKENIZER = CaptionTokenizer.train(caption_mnist(1000))
 COLOURS = CaptionTokenizer.train(["Red, green and blue."])
 """Words and marks: , . and blue green red; ids from 4."""
+PROSE = ["A man in red .", "two dogs, playing  with a T-shirt's ball !", "café ☕ 日本"]
+SUBWORDS = CaptionTokenizer.train_subwords(PROSE, vocab_size=300)
+ROOMY = CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=200)
 
 
 class TestCaptionMnist:
@@ -50,8 +53,9 @@ class TestEncoding:
     def test_no_captions(self):
         assert COLOURS.encode([]).shape == (0, 7)
 
-    def test_an_empty_caption(self):
-        assert COLOURS.encode([""]).tolist() == [[3, 0, 0, 0, 0, 0, 0]]
+    def test_an_empty_caption_is_one_that_is_not_known(self):
+        assert COLOURS.encode(["", " "]).tolist() == [[2] * 7] * 2
+        assert COLOURS.decode(COLOURS.encode([""])) == [""]
 
     def test_case_and_spaces_do_not_matter(self):
         assert COLOURS.encode([" RED ,green  and Blue."]).equal(COLOURS.encode(["Red, green and blue."]))
@@ -173,3 +177,69 @@ class TestFile:
     def test_a_missing_file_is_named(self, tmp_path: Path):
         with pytest.raises(MxqvaeError, match=r"nothing\.json: No such file"):
             CaptionTokenizer.load(tmp_path / "nothing.json")
+
+
+class TestCounting:
+    def test_words_and_the_end(self):
+        assert COLOURS.count_tokens(["Red, green and blue.", "blue", ""]) == [7, 2, 1]
+
+    @given(st.lists(st.sampled_from(PROSE), min_size=1))
+    def test_what_is_cut_counts_too(self, captions: list[str]):
+        short = CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=5)
+        assert short.count_tokens(captions) == SUBWORDS.count_tokens(captions)
+
+
+class TestSubwords:
+    def test_decoding_restores_all_but_case_and_odd_spaces(self):
+        assert SUBWORDS.decode(SUBWORDS.encode(PROSE)) == [
+            "A man in red.",
+            "Two dogs, playing with a t-shirt's ball!",
+            "Café ☕ 日本",
+        ]
+
+    @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=15))
+    def test_every_text_is_spelled(self, caption: str):
+        token_ids = ROOMY.encode([caption])
+        assert not token_ids.eq(CaptionTokenizer.unknown_id).any()
+        assert len(ROOMY.decode(token_ids)) == 1
+
+    @given(st.text("aBzé☕日ß5'-.,!?[]()# ", max_size=15))
+    def test_nothing_but_spaces_and_case_is_lost(self, caption: str):
+        decoded = ROOMY.decode(ROOMY.encode([caption]))[0]
+        assert decoded.casefold().replace(" ", "") == caption.casefold().replace(" ", "")
+
+    def test_common_words_are_one_token(self):
+        tokenizer = CaptionTokenizer.train_subwords(["a red ball"] * 50, vocab_size=400)
+        assert tokenizer.encode(["red ball"]).ne(0).sum() == 3
+
+    def test_a_long_caption_is_cut_and_still_ends(self):
+        short = CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=4)
+        token_ids = short.encode(PROSE)
+        assert token_ids.shape == (3, 4)
+        assert token_ids[:, -1].tolist() == [CaptionTokenizer.end_id] * 3
+
+    def test_no_caption_spells_a_special_token(self):
+        token_ids = SUBWORDS.encode(["[MASK] [PAD] [END]"])[0]
+        assert token_ids[token_ids.ne(SUBWORDS.pad_id)].lt(len(SPECIAL_TOKENS)).sum() == 1
+
+    def test_the_same_captions_make_the_same_vocabulary(self, tmp_path: Path):
+        for name in ("one", "two"):
+            CaptionTokenizer.train_subwords(PROSE, vocab_size=300).save(tmp_path / name)
+        assert (tmp_path / "one").read_text() == (tmp_path / "two").read_text()
+
+    def test_saving_and_loading(self, tmp_path: Path):
+        short = CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=6)
+        short.save(tmp_path / "tokenizer.json")
+        loaded = CaptionTokenizer.load(tmp_path / "tokenizer.json")
+        assert (loaded.vocab_size, loaded.max_length) == (300, 6)
+        assert loaded.encode(PROSE).equal(short.encode(PROSE))
+
+    def test_a_vocabulary_without_room_for_the_bytes(self):
+        with pytest.raises(
+            MxqvaeError, match="vocab_size must be at least 260, special tokens and bytes, got 259"
+        ):
+            CaptionTokenizer.train_subwords(PROSE, vocab_size=259)
+
+    def test_nothing_to_learn_from(self):
+        with pytest.raises(MxqvaeError, match="no captions to take a vocabulary from"):
+            CaptionTokenizer.train_subwords(["", " "], vocab_size=300)

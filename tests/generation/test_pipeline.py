@@ -10,12 +10,12 @@ import torch
 from huggingface_hub import constants
 
 from mxqvae.autoencoder.kinds import build_autoencoder
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation import pipeline
-from mxqvae.generation.pipeline import PairGenerator, SampledPairs, find_weights, to_floats
+from mxqvae.generation.pipeline import PairGenerator, SampledPairs, find_weights
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -110,10 +110,6 @@ class TestEncoding:
     def test_unknown_words_are_named(self, tiny_generator: PairGenerator):
         with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
             tiny_generator.encode(np.zeros((1, 64, 64, 3), np.uint8), ["This is purple 7."])
-
-    def test_pixels_become_shares_of_full_intensity(self):
-        images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)
-        assert to_floats(images).equal(torch.tensor([0, 0.2, 1]).view(1, 3, 1, 1))
 
 
 class TestFolders:

@@ -6,7 +6,7 @@ B batch, H and W pixels, H' and W' cells of the latent grid, D channels of a lat
 import math
 from typing import Annotated
 
-import torch.nn.functional as F
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -106,9 +106,18 @@ def denormalise(images: Tensor) -> Tensor:
     return (images * deviation + mean).clamp(0, 1)
 
 
+def hide_unknown(normalised: Tensor) -> Tensor:
+    """Zero, which is what input masking shows the encoder, where `normalised` (B, 3, H, W) is NaN."""
+    return torch.nan_to_num(normalised, nan=0.0)
+
+
 def image_loss(normalised: Tensor, target: Tensor) -> Tensor:
     """Mean squared error, in normalised space (official code), of `normalised` (B, 3, H, W).
 
-    `target` (B, 3, H, W) is in [0, 1].
+    `target` (B, 3, H, W) is in [0, 1]; its unknown pixels, NaN, are left out of the mean.
     """
-    return F.mse_loss(normalised.float(), normalise(target))
+    target = normalise(target)
+    known = ~target.isnan()
+    # Chosen before squaring: the gradient of a square at NaN is NaN, whatever is chosen after.
+    errors = torch.where(known, normalised.float() - target, 0.0)
+    return errors.square().sum() / known.sum().clamp(min=1)

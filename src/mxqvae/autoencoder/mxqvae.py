@@ -16,6 +16,7 @@ from mxqvae.autoencoder.image import (
     ImageDecoder,
     ImageEncoder,
     denormalise,
+    hide_unknown,
     image_loss,
     normalise,
 )
@@ -135,8 +136,8 @@ class MXQVAE(nn.Module):
             self.config.num_codes,
             self.config.commitment_weight,
             image=image_loss(self.decode_images(quantized.codes), batch.images),
-            caption=caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id),
-            words_right=share_right(logits, batch.token_ids, CaptionTokenizer.pad_id),
+            caption=caption_loss(logits, batch.token_ids),
+            words_right=share_right(logits, batch.token_ids),
         )
 
     def summarise(self, sums: AutoencoderLosses, num_steps: int) -> dict[str, float]:
@@ -152,8 +153,8 @@ class MXQVAE(nn.Module):
 
     @torch.no_grad()
     def encode(self, batch: PairBatch) -> Tensor:
-        """Indices (B, T) of whole pairs, nothing masked; call in eval mode."""
-        return self.quantize(PairBatch(normalise(batch.images), batch.token_ids)).indices
+        """Indices (B, T) of pairs, nothing masked but what is unknown; call in eval mode."""
+        return self.quantize(PairBatch(hide_unknown(normalise(batch.images)), batch.token_ids)).indices
 
     @torch.no_grad()
     def decode(self, indices: Tensor) -> PairBatch:
@@ -172,7 +173,7 @@ class MXQVAE(nn.Module):
 
     def _mask(self, batch: PairBatch) -> PairBatch:
         """The batch with its images normalised and its inputs masked as configured."""
-        images, masking = normalise(batch.images), self.config.masking
+        images, masking = hide_unknown(normalise(batch.images)), self.config.masking
         if masking is None:
             return PairBatch(images, batch.token_ids)
         return PairBatch(

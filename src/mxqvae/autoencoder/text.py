@@ -192,15 +192,23 @@ def build_text_decoder(
     return kind(config, length, vocab_size, latent_size, num_codes)  # pyright: ignore[reportArgumentType]
 
 
-def caption_loss(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
-    """Cross-entropy, nats a word, of `token_ids` (B, L) under `logits` (B, L, V); padding ignored."""
-    return F.cross_entropy(logits.float().flatten(0, 1), token_ids.flatten(), ignore_index=pad_id)
+def caption_loss(logits: Tensor, token_ids: Tensor) -> Tensor:
+    """Cross-entropy, nats a word, of the known words of `token_ids` (B, L) under `logits` (B, L, V)."""
+    known = _known(token_ids)
+    targets = token_ids.masked_fill(~known, CaptionTokenizer.pad_id).flatten()
+    logits = logits.float().flatten(0, 1)
+    total = F.cross_entropy(logits, targets, ignore_index=CaptionTokenizer.pad_id, reduction="sum")
+    return total / known.sum().clamp(min=1)
 
 
-def share_right(logits: Tensor, token_ids: Tensor, pad_id: int) -> Tensor:
-    """Share of `token_ids` (B, L) that are the likeliest under `logits` (B, L, V); padding ignored."""
-    present = token_ids != pad_id
-    return ((logits.argmax(-1) == token_ids) & present).sum() / present.sum()
+def share_right(logits: Tensor, token_ids: Tensor) -> Tensor:
+    """Share of the known words of `token_ids` (B, L) that are the likeliest under `logits` (B, L, V)."""
+    known = _known(token_ids)
+    return ((logits.argmax(-1) == token_ids) & known).sum() / known.sum().clamp(min=1)
+
+
+def _known(token_ids: Tensor) -> Tensor:
+    return (token_ids != CaptionTokenizer.pad_id) & (token_ids != CaptionTokenizer.mask_id)
 
 
 def pad_past_end(token_ids: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from mxqvae.autoencoder.image import (
     ImageDecoder,
     ImageEncoder,
     denormalise,
+    hide_unknown,
     image_loss,
     normalise,
 )
@@ -32,7 +33,6 @@ from mxqvae.autoencoder.text import (
 )
 from mxqvae.config import configuration
 from mxqvae.data.batch import PairBatch
-from mxqvae.data.tokenizer import CaptionTokenizer
 
 
 @configuration
@@ -129,7 +129,7 @@ class ImageVQVAE(_VQVAE):
 
     def loss(self, batch: PairBatch) -> AutoencoderLosses:
         """The losses of a batch's images."""
-        quantized = self.quantize(normalise(batch.images))
+        quantized = self.quantize(hide_unknown(normalise(batch.images)))
         return total_losses(
             quantized,
             self.config.quantizer.num_codes,
@@ -140,7 +140,7 @@ class ImageVQVAE(_VQVAE):
     @torch.no_grad()
     def encode(self, batch: PairBatch) -> Tensor:
         """Indices (B, T) of a batch's images; call in eval mode."""
-        return self.quantize(normalise(batch.images)).indices
+        return self.quantize(hide_unknown(normalise(batch.images))).indices
 
     @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
@@ -168,8 +168,8 @@ class TextVQVAE(_VQVAE):
             quantized,
             self.config.quantizer.num_codes,
             self.config.commitment_weight,
-            caption=caption_loss(logits, batch.token_ids, CaptionTokenizer.pad_id),
-            words_right=share_right(logits, batch.token_ids, CaptionTokenizer.pad_id),
+            caption=caption_loss(logits, batch.token_ids),
+            words_right=share_right(logits, batch.token_ids),
         )
 
     @torch.no_grad()

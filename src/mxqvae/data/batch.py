@@ -2,13 +2,24 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
 class PairBatch(NamedTuple):
-    """B image-caption pairs."""
+    """B image-caption pairs, whole or in part."""
 
     images: Tensor
-    """(B, 3, H, W), float32 in [0, 1]."""
+    """(B, 3, H, W), float32 in [0, 1]; NaN where a pixel is not known."""
     token_ids: Tensor
-    """(B, L), int64; [END] after the last word, then padding."""
+    """(B, L), int64; [END] after the last word, then padding; [MASK] where a word is not known."""
+
+
+def to_floats(images: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1], as models give them -> (B, H, W, 3) uint8."""
+    return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -53,7 +53,7 @@ def mask_words(
     """Hide words of each caption behind `mask_id` or, some of them, behind a random word.
 
     Args:
-        token_ids: (B, L), padding last.
+        token_ids: (B, L), padding last; words that are `mask_id` already stay hidden.
         share: Of a caption's words, the part hidden.
         random_share: Of the hidden words, the part that becomes a random one.
         words: Token ids of the random words.
@@ -65,6 +65,7 @@ def mask_words(
         token_ids.device
     )
     lies = torch.rand(token_ids.shape, generator=generator).to(token_ids.device) < random_share
+    lies &= token_ids != mask_id
     return torch.where(hidden, torch.where(lies, random_words, mask_id), token_ids)
 
 

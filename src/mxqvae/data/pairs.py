@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mxqvae.data.batch import to_floats
 from mxqvae.data.caption_grammar import Slot
 from mxqvae.errors import MxqvaeError
 
@@ -25,29 +26,59 @@ _SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.
 
 
 class PairDataset:
-    """Image-caption pairs in memory.
+    """Image-caption pairs in memory; an image can belong to several, and either half can be unknown.
 
     Attributes:
-        images: (N, H, W, 3) uint8.
-        captions: N raw captions.
+        images: (M, H, W, 3) uint8.
+        captions: N raw captions, empty where none is known.
+        image_numbers: (N) int64, the image of each pair in `images`, -1 where none is known.
         slots: Ground truth of each pair, in the order of its caption; None where the data set has none.
     """
 
     def __init__(
-        self, images: Tensor, captions: Sequence[str], slots: Sequence[tuple[Slot, ...]] | None = None
+        self,
+        images: Tensor,
+        captions: Sequence[str],
+        slots: Sequence[tuple[Slot, ...]] | None = None,
+        *,
+        image_numbers: Tensor | None = None,
     ) -> None:
-        if len(images) != len(captions) or (slots is not None and len(slots) != len(captions)):
+        """Put pairs together; without `image_numbers`, pair i has image i."""
+        numbers = torch.arange(len(images)) if image_numbers is None else image_numbers
+        if len(numbers) != len(captions) or (slots is not None and len(slots) != len(captions)):
             raise ValueError("images, captions and slots must be equal in number")
         self.images = images
         self.captions = list(captions)
+        self.image_numbers = numbers
         self.slots = None if slots is None else list(slots)
 
     def __len__(self) -> int:
         return len(self.captions)
 
+    def images_of(self, rows: Tensor) -> Tensor:
+        """Images (B, 3, H, W) of the pairs with numbers `rows` (B), in [0, 1], NaN where none is known."""
+        numbers = self.image_numbers[rows]
+        images = to_floats(self.images[numbers.clamp(min=0)])
+        return images.masked_fill(numbers[:, None, None, None] < 0, torch.nan)
+
+    def whole(self) -> "PairDataset":
+        """The pairs of which both halves are known."""
+        rows = [
+            row
+            for row, (caption, number) in enumerate(
+                zip(self.captions, self.image_numbers.tolist(), strict=True)
+            )
+            if caption and number >= 0
+        ]
+        slots = None if self.slots is None else [self.slots[row] for row in rows]
+        captions = [self.captions[row] for row in rows]
+        return PairDataset(self.images, captions, slots, image_numbers=self.image_numbers[rows])
+
     @classmethod
     def from_parquet(cls, folder: Path, split: str) -> "PairDataset":
         """Read and decode `folder/data/{split}-NNNNN-of-NNNNN.parquet`, all shards in order.
+
+        A row has one image and a `caption`, or `captions`, each of which makes a pair with the image.
 
         Raises:
             MxqvaeError: Names the folder, split, shard, column or row (from 0) that is missing, damaged or
@@ -55,25 +86,30 @@ class PairDataset:
         """
         shards = {path: _read_shard(path) for path in _shard_paths(folder, split)}
         tables = list(shards.values())
-        captions = [caption for table in tables for caption in table["caption"].to_pylist()]
-        if not captions:
+        if not any(len(table) for table in tables):
             raise MxqvaeError(f"data set {folder}: split {split!r} holds no pairs; build it again")
         slots = None
         if all("slots" in table.column_names for table in tables):
             slots = [_slots_of(row) for table in tables for row in table["slots"].to_pylist()]
-        return cls(_decode_images(shards), captions, slots)
+        captions, numbers, num_images = [], [], 0
+        for table in tables:
+            for has_image, row_captions in zip(_has_image(table), _captions_of(table), strict=True):
+                captions += row_captions
+                numbers += [num_images if has_image else -1] * len(row_captions)
+                num_images += has_image
+        if not num_images:
+            raise MxqvaeError(f"data set {folder}: split {split!r} holds no images; add some")
+        return cls(_decode_images(shards), captions, slots, image_numbers=torch.tensor(numbers))
 
 
 def _shard_paths(folder: Path, split: str) -> list[Path]:
     """Find every shard of a split, in order."""
     if not folder.is_dir():
-        raise MxqvaeError(f"data set {folder}: no such folder; build it with `mxqvae data caption-mnist`")
+        raise MxqvaeError(f"data set {folder}: no such folder; build it with `mxqvae data`")
     shards = [match for path in (folder / "data").glob("*") if (match := _SHARD_NAME.fullmatch(path.name))]
     splits = sorted({shard["split"] for shard in shards})
     if not splits:
-        raise MxqvaeError(
-            f"data set {folder}: no data/*.parquet in it; build it with `mxqvae data caption-mnist`"
-        )
+        raise MxqvaeError(f"data set {folder}: no data/*.parquet in it; build it with `mxqvae data`")
     if split not in splits:
         raise MxqvaeError(f"data set {folder}: no split {split!r}; choose from {', '.join(splits)}")
     total = max(int(shard["total"]) for shard in shards if shard["split"] == split)
@@ -100,15 +136,18 @@ def _is_list_of_slots(column: pa.DataType) -> bool:
     return is_list_of_structs and {field.name for field in column.value_type} == {*Slot._fields}
 
 
-_REQUIRED = {
-    "image": (_is_encoded_image, "structs with an encoded image in the field 'bytes'"),
-    "caption": (_is_text, "strings"),
-}
-_OPTIONAL = {"slots": (_is_list_of_slots, "lists of structs with the fields position, digit and colour")}
+def _is_list_of_texts(column: pa.DataType) -> bool:
+    return (pa.types.is_list(column) or pa.types.is_large_list(column)) and _is_text(column.value_type)
+
+
+_IMAGE = {"image": (_is_encoded_image, "structs with an encoded image in the field 'bytes'")}
+_ONE_CAPTION = {"caption": (_is_text, "strings")}
+_SLOTS = {"slots": (_is_list_of_slots, "lists of structs with the fields position, digit and colour")}
+_SEVERAL_CAPTIONS = {"captions": (_is_list_of_texts, "lists of strings")}
 
 
 def _read_shard(path: Path) -> pa.Table:
-    """Read the columns that are of use; every row of them is filled."""
+    """Read the columns that are of use; every row of them is filled, but for images beside `captions`."""
     try:
         with pq.ParquetFile(path) as file:
             table = file.read(_columns_of_use(path, file.schema_arrow))
@@ -117,7 +156,8 @@ def _read_shard(path: Path) -> pa.Table:
         raise MxqvaeError(
             f"{path}: not a readable parquet file ({reason}); build the data set again"
         ) from None
-    for name in table.column_names:
+    filled = {"captions"} if "captions" in table.column_names else table.column_names
+    for name in filled:
         if table[name].null_count:
             row = pc.index(table[name].is_null(), True).as_py()
             raise MxqvaeError(f"{path}, row {row}: {name} is empty; fill it in or leave the row out")
@@ -125,15 +165,30 @@ def _read_shard(path: Path) -> pa.Table:
 
 
 def _columns_of_use(path: Path, schema: pa.Schema) -> list[str]:
-    missing = [name for name in _REQUIRED if name not in schema.names]
+    captions = _SEVERAL_CAPTIONS if "captions" in schema.names else _ONE_CAPTION
+    missing = [name for name in _IMAGE | captions if name not in schema.names]
     if missing:
         has = ", ".join(schema.names)
         raise MxqvaeError(f"{path}: no column {' and '.join(missing)} (it has {has}); rename or add it")
-    columns = {name: rule for name, rule in (_REQUIRED | _OPTIONAL).items() if name in schema.names}
+    # Slots are those of one caption.
+    rules = _IMAGE | captions | (_SLOTS if captions is _ONE_CAPTION else {})
+    columns = {name: rule for name, rule in rules.items() if name in schema.names}
     for name, (has_right_type, wanted) in columns.items():
         if not has_right_type(schema.field(name).type):
             raise MxqvaeError(f"{path}: column {name} must hold {wanted}; convert it")
     return list(columns)
+
+
+def _has_image(table: pa.Table) -> list[bool]:
+    return table["image"].is_valid().to_pylist()
+
+
+def _captions_of(table: pa.Table) -> list[list[str]]:
+    """The captions of each row; an image without any has one that is not known."""
+    if "caption" in table.column_names:
+        return [[caption] for caption in table["caption"].to_pylist()]
+    rows = table["captions"].to_pylist()
+    return [[caption for caption in captions if caption] or [""] for captions in rows]
 
 
 def _slots_of(row: list[dict[str, Any]]) -> tuple[Slot, ...]:
@@ -143,9 +198,10 @@ def _slots_of(row: list[dict[str, Any]]) -> tuple[Slot, ...]:
 def _decode_images(shards: dict[Path, pa.Table]) -> Tensor:
     """Decode the images of all shards, in order, into one tensor."""
     encoded = [
-        (path, row, image)
+        (path, row, image["bytes"])
         for path, table in shards.items()
-        for row, image in enumerate(table.flatten()["image.bytes"].to_pylist())
+        for row, image in enumerate(table["image"].to_pylist())
+        if image is not None
     ]
     size = _decode_image(*encoded[0]).shape
     pixels = np.empty((len(encoded), *size), np.uint8)

@@ -1,18 +1,23 @@
-"""Captions to token ids and back: one token for each word and each punctuation mark, in lower case.
+"""Captions to token ids and back, in lower case.
+
+Two vocabularies: whole words and punctuation marks, for captions of a small language; subwords (byte-level
+BPE, Radford et al. 2019, section 2.2), which spell every text, for those that people write.
 
 B batch, L tokens.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers import Regex, Tokenizer, decoders, normalizers
+from tokenizers.models import BPE, WordLevel
 from tokenizers.normalizers import Lowercase
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.pre_tokenizers import ByteLevel, Whitespace
 from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import BpeTrainer
 from torch import Tensor
 
 from mxqvae.errors import MxqvaeError
@@ -22,10 +27,14 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[END]")
 """In the order of their ids. A caption cannot spell one: its brackets count as words of their own."""
 _SPACE_BEFORE_MARK = re.compile(r" (?=[,.;:!?])")
 _MAX_WORDS_NAMED = 8
+SMALLEST_SUBWORD_VOCABULARY = len(SPECIAL_TOKENS) + len(ByteLevel.alphabet())
+"""Special tokens and the 256 bytes, before anything is learned."""
 
 
 class CaptionTokenizer:
-    """A vocabulary of whole words, and captions padded to one length.
+    """A vocabulary of words or subwords, and captions padded to one length.
+
+    An empty caption is one that is not known: it is encoded as [MASK] throughout.
 
     Attributes:
         max_length: Tokens in an encoded caption, its [END] and padding included.
@@ -49,13 +58,12 @@ class CaptionTokenizer:
         if special != SPECIAL_TOKENS or None in words or not padding.get("length"):
             raise ValueError("not a tokenizer of captions")
         self._tokenizer = tokenizer
-        self._words = [word for word in words if word is not None]
         self.vocab_size = len(words)
         self.max_length = int(padding["length"])
 
     @classmethod
     def train(cls, captions: Iterable[str], max_length: int | None = None) -> "CaptionTokenizer":
-        """Collect the words of `captions`, in alphabetical order.
+        """Collect the words of `captions`, in alphabetical order; other words and longer captions are errors.
 
         Args:
             max_length: Tokens, [END] included; by default what the longest caption needs.
@@ -76,14 +84,57 @@ class CaptionTokenizer:
             raise _too_long(longest_caption, longest, max_length)
         return cls(_word_level_tokenizer(sorted(words), max_length or longest + 1))
 
+    @classmethod
+    def train_subwords(
+        cls, captions: Iterable[str], *, vocab_size: int, max_length: int | None = None
+    ) -> "CaptionTokenizer":
+        """Learn subwords of `captions`; `encode` then takes every text, and cuts what is longer than fits.
+
+        Args:
+            vocab_size: Token ids, the special ones and the bytes included; fewer where captions hold fewer.
+            max_length: Tokens, [END] included; by default what the longest caption needs.
+
+        Raises:
+            MxqvaeError: There is no caption, or `vocab_size` is below `SMALLEST_SUBWORD_VOCABULARY`.
+        """
+        captions = [caption for caption in captions if caption.strip()]
+        if not captions:
+            raise MxqvaeError("no captions to take a vocabulary from; give some with words in them")
+        if vocab_size < SMALLEST_SUBWORD_VOCABULARY:
+            raise MxqvaeError(
+                f"vocab_size must be at least {SMALLEST_SUBWORD_VOCABULARY}, special tokens and bytes, "
+                f"got {vocab_size}"
+            )
+        tokenizer = _subword_tokenizer(captions, vocab_size)
+        longest = max(len(encoding.ids) for encoding in tokenizer.encode_batch_fast(captions))
+        length = longest if max_length is None else max_length
+        tokenizer.enable_truncation(length)
+        tokenizer.enable_padding(pad_id=cls.pad_id, pad_token="[PAD]", length=length)
+        return cls(tokenizer)
+
+    def count_tokens(self, captions: Sequence[str]) -> list[int]:
+        """Tokens that each caption needs, its [END] included, however many fit."""
+        encodings = self._tokenizer.encode_batch(list(captions))
+        parts = [[encoding, *encoding.overflowing] for encoding in encodings]
+        # Each part of a caption that was cut ends in an [END] of its own.
+        return [1 + sum(self._real_tokens(part.ids) for part in caption_parts) for caption_parts in parts]
+
+    def _real_tokens(self, token_ids: Sequence[int]) -> int:
+        return sum(token_id not in (self.pad_id, self.end_id) for token_id in token_ids)
+
     def encode(self, captions: Sequence[str]) -> Tensor:
         """Token ids (B, L) int64: each caption, [END], padding.
 
         Raises:
-            MxqvaeError: Names words outside the vocabulary, or the caption that is too long.
+            MxqvaeError: Of a vocabulary of whole words: names words outside of it, or the caption that is
+                too long.
         """
         encodings = self._tokenizer.encode_batch(list(captions))
-        rows = [encoding.ids for encoding in encodings]
+        nothing = [self.mask_id] * self.max_length
+        rows = [
+            encoding.ids if caption.strip() else nothing
+            for caption, encoding in zip(captions, encodings, strict=True)
+        ]
         unknown: dict[str, None] = {}
         for caption, encoding in zip(captions, encodings, strict=True):
             if len(encoding.ids) > self.max_length:
@@ -109,8 +160,9 @@ class CaptionTokenizer:
     def _decode_one(self, token_ids: list[int]) -> str:
         if self.end_id in token_ids:
             token_ids = token_ids[: token_ids.index(self.end_id)]
-        words = [self._words[token_id] for token_id in token_ids if token_id >= len(SPECIAL_TOKENS)]
-        sentence = _SPACE_BEFORE_MARK.sub("", " ".join(words))
+        token_ids = [token_id for token_id in token_ids if token_id >= len(SPECIAL_TOKENS)]
+        text = self._tokenizer.decode(token_ids).strip()
+        sentence = _SPACE_BEFORE_MARK.sub("", text)
         return sentence[:1].upper() + sentence[1:]
 
     def save(self, path: Path) -> None:
@@ -145,11 +197,41 @@ def _word_level_tokenizer(words: Sequence[str], max_length: int) -> Tokenizer:
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = Lowercase()
     tokenizer.pre_tokenizer = Whitespace()
-    tokenizer.post_processor = TemplateProcessing(
-        single="$A [END]", special_tokens=[("[END]", CaptionTokenizer.end_id)]
-    )
+    tokenizer.post_processor = _ends_with_end()
     tokenizer.enable_padding(pad_id=CaptionTokenizer.pad_id, pad_token="[PAD]", length=max_length)
     return tokenizer
+
+
+def _subword_tokenizer(captions: Sequence[str], vocab_size: int) -> Tokenizer:
+    trained = _with_subword_rules(Tokenizer(BPE()))
+    trainer = BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    trained.train_from_iterator(captions, trainer)
+    # Only what was learned: with the trainer's special tokens a caption could spell one.
+    learned = json.loads(trained.to_str())["model"]
+    tokenizer = Tokenizer(BPE(learned["vocab"], [tuple(merge) for merge in learned["merges"]]))
+    return _with_subword_rules(tokenizer)
+
+
+def _with_subword_rules(tokenizer: Tokenizer) -> Tokenizer:
+    # What decoding would tidy anyway, so that decoding restores what was encoded.
+    one_space = normalizers.Replace(Regex(r"\s+"), " ")
+    marks_follow = normalizers.Replace(Regex(r" +(?=[,.;:!?])"), "")
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), Lowercase(), one_space, marks_follow, normalizers.Strip()]
+    )
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = _ends_with_end()
+    return tokenizer
+
+
+def _ends_with_end() -> TemplateProcessing:
+    return TemplateProcessing(single="$A [END]", special_tokens=[("[END]", CaptionTokenizer.end_id)])
 
 
 def _unknown(words: Sequence[str]) -> MxqvaeError:

@@ -22,12 +22,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, to_floats
 from mxqvae.data.caption_grammar import COLOURS
 from mxqvae.data.degree import DEGREE_KINDS, degrees_of, read_degree_set
 from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.pipeline import to_floats
 from mxqvae.progress import NoProgress, Progress
 
 POSTER_KIND = "Quad4"

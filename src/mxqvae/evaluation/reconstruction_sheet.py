@@ -7,12 +7,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.degree import degrees_of, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.correlation import POSTER_KIND, PairAutoencoder, reconstruct
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.generation.pipeline import to_floats
 from mxqvae.output_file import new_output_file
 
 
@@ -46,7 +45,7 @@ def draw_reconstructions(
     """
     images = image.repeat(len(captions), 1, 1, 1)
     returned = reconstruct(autoencoder, PairBatch(to_floats(images), tokenizer.encode(captions)))
-    returned_images = (returned.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+    returned_images = to_bytes(returned.images)
     labelled = [
         f"Degree {degree}: {caption}"
         for degree, caption in zip(reversed(range(len(captions))), captions, strict=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.pretrained import load_pretrained, save_pretrained
@@ -152,8 +152,8 @@ class PairGenerator:
     def decode(self, indices: Tensor) -> SampledPairs:
         """The pairs of `indices` (B, T)."""
         pairs = self.autoencoder.decode(indices)
-        images = (pairs.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return SampledPairs(images.cpu().numpy(), self.tokenizer.decode(pairs.token_ids), indices)
+        images = to_bytes(pairs.images).cpu().numpy()
+        return SampledPairs(images, self.tokenizer.decode(pairs.token_ids), indices)
 
 
 def find_weights(weights: str | Path) -> Path:
@@ -186,11 +186,6 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder, of either kind, of a model folder's part `folder`."""
     remedy = "train it with `mxqvae train autoencoder`"
     return load_pretrained(folder, AutoencoderConfig, build_autoencoder, remedy)
-
-
-def to_floats(images: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 255
 
 
 def _code_layout(config: AutoencoderConfig | PriorConfig) -> tuple[object, ...]:
