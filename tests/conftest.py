@@ -20,6 +20,7 @@ from mxqvae.autoencoder.quantizer import QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.autoencoder.unimodal import ImageVQVAEConfig, TextVQVAEConfig
 from mxqvae.data import mnist
+from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_grammar import CENTRE, KINDS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
 from mxqvae.data.degree import DEGREE_KINDS, build_degree_sets
@@ -31,7 +32,7 @@ from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanSha
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
 from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
-from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import Prior, PriorConfig
@@ -96,13 +97,13 @@ def degree_sets_small(caption_mnist_small: Path, tmp_path_factory: pytest.TempPa
 TINY_LAYER = TransformerConfig(num_layers=1, width=8, num_heads=2, dropout=0.1)
 
 
-def _tiny_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
+def _tiny_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     """Four image codes and four text codes, a few thousand weights."""
     return MXQVAEConfig(
-        vocab_size=tokenizer.vocab_size,
-        caption_length=tokenizer.max_length,
+        vocab_size=pairs.vocab_size,
+        caption_length=pairs.caption_length,
         latent_size=8,
-        image=ImageConfig(strides=(8, 4), widths=(4, 8), num_residual_blocks=1),
+        image=ImageConfig(image_size=pairs.image_size, strides=(8, 4), widths=(4, 8), num_residual_blocks=1),
         text=ConvolutionalTextConfig(num_latents=4, widths=(8, 8), mixing_size=4),
         joint=TINY_LAYER,
         quantizer=QuantizerConfig(num_codes=16, code_size=4, average_decay=0.9, reset_below=0.5),
@@ -146,8 +147,7 @@ def tiny_recipe() -> Recipe:
         autoencoder_training=training,
         prior=_tiny_prior,
         prior_training=training,
-        sampling=SamplingConfig(temperature=0.9),
-        num_refinements=1,
+        generation=GenerationConfig(sampling=SamplingConfig(temperature=0.9), num_refinements=1),
     )
 
 
@@ -160,13 +160,13 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
         return dataclasses.replace(
             recipe,
             num_processes=1,
-            autoencoder=lambda tokenizer: _shrink(
-                recipe.autoencoder(tokenizer), _tiny_autoencoder(tokenizer)
-            ),
+            autoencoder=lambda pairs: _shrink(recipe.autoencoder(pairs), _tiny_autoencoder(pairs)),
             autoencoder_training=tiny_recipe.autoencoder_training,
             prior=lambda autoencoder: dataclasses.replace(recipe.prior(autoencoder), transformer=TINY_LAYER),
             prior_training=tiny_recipe.prior_training,
-            sampling=dataclasses.replace(recipe.sampling, top_k=None),
+            generation=dataclasses.replace(
+                recipe.generation, sampling=dataclasses.replace(recipe.generation.sampling, top_k=None)
+            ),
         )
 
     return shrink
@@ -183,8 +183,9 @@ def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.Mo
 @pytest.fixture
 def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenerator:
     """Both stages of the tiny recipe as they start, untrained."""
-    tokenizer = CaptionTokenizer.train(PairDataset.from_parquet(caption_mnist_small, "train").captions)
-    autoencoder = tiny_recipe.autoencoder(tokenizer)
+    pairs = PairDataset.from_parquet(caption_mnist_small, "train")
+    tokenizer = CaptionTokenizer.train(pairs.captions)
+    autoencoder = tiny_recipe.autoencoder(pairs.shape(tokenizer))
     return PairGenerator(tokenizer, build_autoencoder(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
 
 

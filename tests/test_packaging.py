@@ -34,7 +34,7 @@ def needed(requirements: list[str], extras: set[str]) -> set[NormalizedName]:
             continue
         found[name] = found.get(name, set()) | requirement.extras
         waiting += [(Requirement(text), found[name]) for text in requires(name) or []]
-    return set(found)
+    return set(found) - {PROJECT["name"]}  # an extra that holds another one names the package itself
 
 
 def test_every_pin_is_exact_and_portable():

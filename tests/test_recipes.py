@@ -10,15 +10,16 @@ from mxqvae.autoencoder.code_layout import Segment, possible_codes
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, PairShape
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import score_consistency
 from mxqvae.evaluation.judge import Judge
-from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, load_generation
 from mxqvae.prior.sampling import check_sampling
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
+from mxqvae.recipes.own_pairs import OWN_PAIRS_RECIPES
 from mxqvae.stages import train_autoencoder, train_prior
 
 LONGEST = (
@@ -28,22 +29,26 @@ LONGEST = (
 
 
 def tokenizer_of(name: str) -> CaptionTokenizer:
-    return CaptionTokenizer.train([LONGEST], find_recipe(name).caption_length)
+    return CaptionTokenizer.train([LONGEST], find_recipe(name).caption_length or 40)
+
+
+def shape_of(tokenizer: CaptionTokenizer, image_size: int = 64) -> PairShape:
+    return PairShape(tokenizer.vocab_size, tokenizer.max_length, image_size)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_both_stages_of_a_recipe_fit_each_other(name: str):
     recipe, tokenizer = find_recipe(name), tokenizer_of(name)
-    config = recipe.autoencoder(tokenizer)
+    config = recipe.autoencoder(shape_of(tokenizer))
     with torch.device("meta"):
         generator = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
-    check_sampling(generator.prior, recipe.sampling, num=1, seed=0, first=0)
+    check_sampling(generator.prior, recipe.generation.sampling, num=1, seed=0, first=0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_both_stages_of_a_recipe_learn_from_pairs(name: str):
     recipe, tokenizer = find_recipe(name), tokenizer_of(name)
-    config = recipe.autoencoder(tokenizer)
+    config = recipe.autoencoder(shape_of(tokenizer))
     model = build_autoencoder(config)
     batch = PairBatch(torch.rand(2, 3, 64, 64), tokenizer.encode([LONGEST, LONGEST]))
     losses = model.loss(batch)
@@ -67,11 +72,12 @@ def test_a_recipe_trains_samples_and_scores(
     train_autoencoder(recipe, caption_mnist_small, tmp_path)
     train_prior(recipe, caption_mnist_small, tmp_path)
     generator = PairGenerator.from_pretrained(tmp_path)
-    (pairs,) = generator.sample(20, sampling=recipe.sampling, num_refinements=recipe.num_refinements)
+    assert generator.generation == recipe.generation
+    (pairs,) = generator.sample(20)
     score = score_consistency(torch.from_numpy(pairs.images), pairs.captions, Judge.from_pretrained())
     assert score.num_pairs == 20
     segments = generator.autoencoder.config.segments
-    if segments and recipe.num_refinements == 0:
+    if segments and recipe.generation.num_refinements == 0:
         possible = possible_codes(segments).expand(20, -1, -1)
         assert possible.gather(2, pairs.indices[..., None]).all()
 
@@ -86,14 +92,18 @@ def test_a_recipe_says_what_it_is_for(name: str):
 
 def test_the_paper_s_recipe_has_the_paper_s_sizes():
     recipe = find_recipe("caption-mnist-paper")
-    config = recipe.autoencoder(tokenizer_of("caption-mnist-paper"))
+    config = recipe.autoencoder(shape_of(tokenizer_of("caption-mnist-paper")))
     assert isinstance(config, MXQVAEConfig)
     assert (config.caption_length, config.image.image_size, config.sequence_length) == (64, 64, 72)
     assert (config.quantizer.num_codes, config.quantizer.code_size) == (256, 128)
     prior = recipe.prior(config)
     assert (prior.num_codes, prior.sequence_length) == (256, 72)
     assert (prior.transformer.num_layers, prior.transformer.width) == (8, 512)
-    assert (recipe.sampling.temperature, recipe.sampling.top_k, recipe.sampling.top_p) == (1.0, 10, 1.0)
+    assert (
+        recipe.generation.sampling.temperature,
+        recipe.generation.sampling.top_k,
+        recipe.generation.sampling.top_p,
+    ) == (1.0, 10, 1.0)
 
 
 OURS = "caption-mnist-cpu"
@@ -111,7 +121,9 @@ WITHOUT_TC, WITHOUT_IM = {"joint": None, "joint_positions": False}, {"masking": 
 def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference: dict[str, Any]):
     ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
     tokenizer = tokenizer_of(OURS)
-    assert other.autoencoder(tokenizer) == dataclasses.replace(ours.autoencoder(tokenizer), **difference)
+    assert other.autoencoder(shape_of(tokenizer)) == dataclasses.replace(
+        ours.autoencoder(shape_of(tokenizer)), **difference
+    )
     named = {"description": ours.description, "autoencoder": ours.autoencoder}
     assert dataclasses.replace(other, **named) == ours
 
@@ -128,7 +140,7 @@ BASELINES = {
 def test_the_baselines_of_table_2_differ_in_their_codes_alone(row: str):
     ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
     tokenizer = tokenizer_of(OURS)
-    joint, config = ours.autoencoder(tokenizer), other.autoencoder(tokenizer)
+    joint, config = ours.autoencoder(shape_of(tokenizer)), other.autoencoder(shape_of(tokenizer))
     assert isinstance(joint, MXQVAEConfig)
     assert isinstance(config, ConcatenatedConfig)
     expected = [
@@ -138,20 +150,57 @@ def test_the_baselines_of_table_2_differ_in_their_codes_alone(row: str):
     assert list(config.segments) == expected
     assert (config.image.image, config.image.quantizer) == (joint.image, joint.quantizer)
     assert ours.prior(joint).transformer == other.prior(config).transformer
-    same = ("num_processes", "caption_length", "autoencoder_training", "prior_training", "sampling")
+    same = ("num_processes", "caption_length", "autoencoder_training", "prior_training")
     assert all(getattr(ours, name) == getattr(other, name) for name in same)
-    assert other.num_refinements == 0
+    assert other.generation == dataclasses.replace(ours.generation, num_refinements=0)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].autoencoder_from])
 def test_a_recipe_finds_its_parts_in_the_one_it_names(name: str):
     recipe, tokenizer = find_recipe(name), tokenizer_of(name)
     assert recipe.autoencoder_from is not None
-    trained = build_autoencoder(find_recipe(recipe.autoencoder_from).autoencoder(tokenizer))
-    config = recipe.autoencoder(tokenizer)
+    trained = build_autoencoder(find_recipe(recipe.autoencoder_from).autoencoder(shape_of(tokenizer)))
+    config = recipe.autoencoder(shape_of(tokenizer))
     assert isinstance(trained, ConcatenatedAutoencoder)
     assert isinstance(config, ConcatenatedConfig)
     assert arrange(trained, config).config == config
+
+
+OWN_PAIRS = pytest.mark.parametrize("name", OWN_PAIRS_RECIPES)
+
+
+@OWN_PAIRS
+@pytest.mark.parametrize("caption_length", [8, 16, 24, 40, 80])
+@pytest.mark.parametrize("image_size", [64, 128])
+def test_recipes_for_own_pairs_take_every_length_and_both_sizes(
+    name: str, caption_length: int, image_size: int
+):
+    config = find_recipe(name).autoencoder(PairShape(500, caption_length, image_size))
+    assert isinstance(config, MXQVAEConfig)
+    assert config.num_image_codes == (image_size // 8) ** 2
+    assert config.text.num_latents in (caption_length // 2, min(20, caption_length - 4))
+    with torch.device("meta"):
+        Prior(find_recipe(name).prior(config))
+
+
+def test_captions_that_no_short_runs_divide_are_refused():
+    with pytest.raises(MxqvaeError, match=r"captions of 37 tokens cannot be cut .* even --max-length"):
+        find_recipe("pairs-cpu").autoencoder(PairShape(500, 37, 64))
+
+
+def test_the_paper_s_convolutions_take_odd_lengths():
+    for length in range(8, 90):
+        find_recipe("photos-paper").autoencoder(PairShape(500, length, 64))
+
+
+def test_the_shipped_weights_are_drawn_from_as_their_recipe_says():
+    assert load_generation(SHIPPED_WEIGHTS) == find_recipe(OURS).generation
+
+
+def test_the_paper_s_sizes_at_128_pixels():
+    recipe = find_recipe("photos-paper")
+    config = recipe.autoencoder(PairShape(5000, 80, 128))
+    assert (config.sequence_length, config.num_codes) == (256 + 20, 256)
 
 
 def test_an_unknown_recipe_is_named():

@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch.distributed as distributed
 from PIL import Image
@@ -19,7 +21,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.stages import derive_autoencoder, encode_pairs, train_autoencoder, train_prior
+from mxqvae.stages import derive_autoencoder, encode_pairs, tokenizer_of, train_autoencoder, train_prior
 from mxqvae.training import loop
 
 WEIGHTS = [Path("autoencoder/model.safetensors"), Path("prior/model.safetensors")]
@@ -44,6 +46,16 @@ def trained(
     """Stage 1 of the baseline I&T. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("baselines") / "i-t"
     train_autoencoder(tiny_recipe_of("caption-mnist-cpu-i-t"), caption_mnist_small, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def own_pairs(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Caption MNIST with a tokenizer of its own, as `mxqvae data folder` writes one."""
+    out = tmp_path_factory.mktemp("own") / "data"
+    shutil.copytree(caption_mnist_small, out)
+    captions = PairDataset.from_parquet(out, "train").captions
+    CaptionTokenizer.train_subwords(captions, vocab_size=300, max_length=40).save(out / "tokenizer.json")
     return out
 
 
@@ -152,6 +164,48 @@ class TestResuming:
             for stage in TRAINERS.values():
                 with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
                     stage(other, caption_mnist_small, out)
+
+
+class TestOwnPairs:
+    @pytest.mark.parametrize("name", ["pairs-cpu", "photos-cpu"])
+    def test_a_data_set_s_own_tokenizer_is_used(
+        self, own_pairs: Path, name: str, tiny_recipe_of: Callable[[str], Recipe], tmp_path: Path
+    ):
+        recipe = tiny_recipe_of(name)
+        train_autoencoder(recipe, own_pairs, tmp_path)
+        train_prior(recipe, own_pairs, tmp_path)
+        own = CaptionTokenizer.load(own_pairs / "tokenizer.json")
+        assert tokenizer_of(own_pairs, [], None).vocab_size == own.vocab_size
+        generator = PairGenerator.from_pretrained(tmp_path)
+        assert (tmp_path / "tokenizer.json").read_bytes() == (own_pairs / "tokenizer.json").read_bytes()
+        assert generator.generation == recipe.generation
+        num_pairs = len(PairDataset.from_parquet(own_pairs, "train"))
+        indices = load_file(tmp_path / "runs" / "prior" / "indices.safetensors")["indices"]
+        assert len(indices) == (2 if recipe.horizontal_flip else 1) * num_pairs
+
+    def test_pairs_known_in_part_train_stage_1_and_whole_ones_the_prior(
+        self, own_pairs: Path, tiny_recipe: Recipe, tmp_path: Path
+    ):
+        data = tmp_path / "data"
+        shutil.copytree(own_pairs, data)
+        (shard,) = (data / "data").glob("train-*.parquet")
+        table = pq.read_table(shard).select(["image", "caption"])
+        captions = ["", "", *table["caption"].to_pylist()[2:]]
+        pq.write_table(table.set_column(1, "caption", pa.array(captions)), shard)
+        train_autoencoder(tiny_recipe, data, tmp_path / "model")
+        train_prior(tiny_recipe, data, tmp_path / "model")
+        indices = load_file(tmp_path / "model" / "runs" / "prior" / "indices.safetensors")["indices"]
+        assert len(indices) == len(captions) - 2
+
+    def test_a_prior_needs_whole_pairs(self, own_pairs: Path, tiny_recipe: Recipe, tmp_path: Path):
+        data = tmp_path / "data"
+        shutil.copytree(own_pairs, data)
+        (shard,) = (data / "data").glob("train-*.parquet")
+        table = pq.read_table(shard).select(["image", "caption"])
+        pq.write_table(table.set_column(1, "caption", pa.array([""] * len(table))), shard)
+        train_autoencoder(tiny_recipe, data, tmp_path / "model")
+        with pytest.raises(MxqvaeError, match="no image has a caption; the prior learns from whole pairs"):
+            train_prior(tiny_recipe, data, tmp_path / "model")
 
 
 class TestDeriving:

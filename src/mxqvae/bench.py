@@ -22,8 +22,8 @@ from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
 from mxqvae.autoencoder.quantizer import VectorQuantizer
 from mxqvae.autoencoder.text import AttentiveTextConfig
-from mxqvae.data.batch import PairBatch
-from mxqvae.data.caption_mnist import example_captions
+from mxqvae.data.batch import PairBatch, PairShape
+from mxqvae.data.caption_mnist import IMAGE_SIZE, example_captions
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
@@ -121,7 +121,7 @@ class _Preset(NamedTuple):
     def of(cls, recipe: Recipe) -> "_Preset":
         captions = example_captions(1000)
         tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
-        autoencoder = recipe.autoencoder(tokenizer)
+        autoencoder = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE))
         assert isinstance(autoencoder, MXQVAEConfig)
         return cls(tokenizer, captions, autoencoder, recipe.prior(autoencoder))
 

@@ -5,11 +5,13 @@ Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep chec
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch import Tensor
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
 from mxqvae.config import from_json, to_tree
-from mxqvae.data.batch import PairBatch
+from mxqvae.data.batch import PairBatch, PairShape, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -27,13 +29,13 @@ from mxqvae.generation.pipeline import (
     PairGenerator,
     load_autoencoder,
     load_tokenizer,
-    to_floats,
+    save_generation,
 )
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import WEIGHTS_FILE, save_pretrained
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.recipes import Recipe
+from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig, train
 from mxqvae.training.processes import companions, process_rank
 
@@ -54,23 +56,23 @@ def train_autoencoder(
     """
     _check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train")
-    tokenizer = CaptionTokenizer.train(pairs.captions, recipe.caption_length)
+    tokenizer = tokenizer_of(data, pairs.captions, recipe.caption_length)
     token_ids = tokenizer.encode(pairs.captions)
     training = _seeded(recipe.autoencoder_training, seed)
     torch.manual_seed(training.seed)
-    config = recipe.autoencoder(tokenizer)
+    config = recipe.autoencoder(pairs.shape(tokenizer))
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 
     def batch_of(rows: Tensor) -> PairBatch:
-        return PairBatch(to_floats(pairs.images[rows]), token_ids[rows])
+        images = pairs.images_of(rows)
+        if recipe.horizontal_flip:
+            mirrored = torch.rand(len(rows)) < 0.5
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        return PairBatch(images, token_ids[rows])
 
     def picture(step: int) -> None:
-        shown = pairs.images[:NUM_PICTURED]
-        decoded = model.decode(model.encode(PairBatch(to_floats(shown), token_ids[:NUM_PICTURED])))
-        images = (decoded.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        captions = [*pairs.captions[:NUM_PICTURED], *tokenizer.decode(decoded.token_ids)]
-        sheet = contact_sheet(torch.cat([shown, images]).numpy(), captions, columns=NUM_PICTURED)
+        sheet = _reconstruction_sheet(model, tokenizer, pairs)
         with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
             sheet.save(path, format="PNG")
 
@@ -102,7 +104,8 @@ def derive_autoencoder(recipe: Recipe, source: Path, out: Path) -> None:
     trained, tokenizer = load_autoencoder(source / "autoencoder"), load_tokenizer(source)
     if not isinstance(trained, ConcatenatedAutoencoder):
         raise MxqvaeError(f"stage 1 in {source} is joint and has no parts to take; train it anew")
-    config = recipe.autoencoder(tokenizer)
+    image_size = trained.config.image.image.image_size
+    config = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, image_size))
     if not isinstance(config, ConcatenatedConfig):
         raise MxqvaeError("stage 1 of this recipe is joint and cannot be made of parts; train it")
     arranged = arrange(trained, config)
@@ -123,21 +126,21 @@ def train_prior(
         MxqvaeError: No autoencoder in `out`, or a data set that does not fit it.
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
-    pairs = PairDataset.from_parquet(data, "train")
+    pairs = PairDataset.from_parquet(data, "train").whole()
+    if not len(pairs):
+        raise MxqvaeError(f"data set {data}: no image has a caption; the prior learns from whole pairs")
     run = out / "runs" / "prior"
-    indices = _stored_indices(run, out / "autoencoder", autoencoder, tokenizer, pairs, progress)
+    # Mirrored images are further pairs: their codes are others.
+    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
+    indices = _stored_indices(run, out / "autoencoder", autoencoder, tokenizer, views, progress)
     training = _seeded(recipe.prior_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
-    generator = PairGenerator(tokenizer, autoencoder, model)
+    generator = PairGenerator(tokenizer, autoencoder, model, recipe.generation)
 
     def picture(step: int) -> None:
-        num_refinements = recipe.num_refinements
-        batches = generator.sample(
-            2 * NUM_PICTURED, sampling=recipe.sampling, num_refinements=num_refinements
-        )
-        sampled = next(batches)
+        sampled = next(generator.sample(2 * NUM_PICTURED))
         sheet = contact_sheet(sampled.images, sampled.captions, columns=NUM_PICTURED)
         with new_output_file(run / f"samples-{step:07d}.png") as path:
             sheet.save(path, format="PNG")
@@ -146,7 +149,7 @@ def train_prior(
         seconds = train(
             model,
             lambda rows: indices[rows],
-            len(pairs),
+            len(indices),
             training,
             run,
             identity=_identity(config, training, recipe.num_processes, indices.tolist()),
@@ -156,6 +159,7 @@ def train_prior(
         )
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
+        save_generation(out, recipe.generation)
     return seconds
 
 
@@ -171,7 +175,7 @@ def encode_pairs(
     parts = []
     with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
         for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
-            parts.append(autoencoder.encode(PairBatch(to_floats(pairs.images[rows]), token_ids[rows])))
+            parts.append(autoencoder.encode(PairBatch(pairs.images_of(rows), token_ids[rows])))
             advance(len(rows))
     return torch.cat(parts)
 
@@ -181,21 +185,44 @@ def _stored_indices(
     weights: Path,
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
-    pairs: PairDataset,
+    views: Sequence[PairDataset],
     progress: Progress | None,
 ) -> Tensor:
-    """`encode_pairs`, kept in the run's folder for a resumed run and for its other processes."""
+    """`encode_pairs` of all views, kept in the run's folder for a resumed run and for its other processes."""
     path = run / "indices.safetensors"
-    content = (weights / WEIGHTS_FILE).read_bytes() + json.dumps(pairs.captions).encode()
+    captions = [caption for pairs in views for caption in pairs.captions]
+    content = (weights / WEIGHTS_FILE).read_bytes() + json.dumps(captions).encode()
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("identity") == identity:
             return file.get_tensor("indices").long()
-    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    indices = torch.cat([encode_pairs(autoencoder, tokenizer, pairs, progress=progress) for pairs in views])
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
     return indices
+
+
+def tokenizer_of(data: Path, captions: Sequence[str], max_length: int | None) -> CaptionTokenizer:
+    """The tokenizer that the data set in folder `data` brings; else the words of `captions`."""
+    path = data / TOKENIZER_FILE
+    if path.is_file():
+        return CaptionTokenizer.load(path)
+    return CaptionTokenizer.train(captions, max_length)
+
+
+def _reconstruction_sheet(
+    autoencoder: Autoencoder, tokenizer: CaptionTokenizer, pairs: PairDataset
+) -> Image.Image:
+    """The first whole pairs, above what stage 1 makes of them."""
+    shown = pairs.whole() if len(pairs.whole()) else pairs
+    rows = torch.arange(min(NUM_PICTURED, len(shown)))
+    captions = [shown.captions[row] for row in rows]
+    batch = PairBatch(shown.images_of(rows), tokenizer.encode(captions))
+    decoded = autoencoder.decode(autoencoder.encode(batch))
+    images = to_bytes(torch.cat([batch.images.nan_to_num(nan=0.5), decoded.images]))
+    captions += tokenizer.decode(decoded.token_ids)
+    return contact_sheet(images.numpy(), captions, columns=len(rows))
 
 
 def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:

@@ -14,6 +14,7 @@ from PIL import Image
 from mxqvae.data.batch import to_floats
 from mxqvae.data.caption_grammar import Slot
 from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 
 Write = Callable[..., Path]
@@ -155,6 +156,27 @@ class TestSeveralCaptions:
 
     def image_type(self) -> pa.DataType:
         return pa.struct({"bytes": pa.binary(), "path": pa.string()})
+
+
+class TestForModels:
+    def test_the_shape_is_the_tokenizer_s_and_the_images(self):
+        captions = ["a red bird", "a bird"]
+        pairs = PairDataset(torch.from_numpy(some_pixels(2, (16, 16))), captions)
+        tokenizer = CaptionTokenizer.train(captions)
+        shape = pairs.shape(tokenizer)
+        assert shape == (tokenizer.vocab_size, tokenizer.max_length, 16)
+
+    def test_images_that_are_not_square_are_refused(self):
+        pairs = PairDataset(torch.from_numpy(some_pixels(1, (6, 8))), ["a bird"])
+        with pytest.raises(MxqvaeError, match="images of 8 x 6 pixels; make them square"):
+            pairs.shape(CaptionTokenizer.train(["a bird"]))
+
+    def test_mirrored_images_have_left_and_right_exchanged(self):
+        pairs = PairDataset(torch.from_numpy(some_pixels(3)), ["a", "b", "c"])
+        mirrored = pairs.mirrored()
+        np.testing.assert_array_equal(mirrored.images.numpy(), some_pixels(3)[:, :, ::-1])
+        assert mirrored.captions == pairs.captions
+        assert mirrored.mirrored().images.equal(pairs.images)
 
 
 class TestFiles:

@@ -10,12 +10,18 @@ import torch
 from huggingface_hub import constants
 
 from mxqvae.autoencoder.kinds import build_autoencoder
-from mxqvae.data.batch import PairBatch, to_floats
+from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation import pipeline
-from mxqvae.generation.pipeline import PairGenerator, SampledPairs, find_weights
+from mxqvae.generation.pipeline import (
+    GENERATION_FILE,
+    GenerationConfig,
+    PairGenerator,
+    SampledPairs,
+    find_weights,
+)
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -120,8 +126,9 @@ class TestFolders:
         for first, second in zip(loaded.sample(70, seed=5), again.sample(70, seed=5), strict=True):
             assert equal(first, second)
 
-    def test_a_folder_holds_the_five_files(self, folder: Path):
-        assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(FILES)
+    def test_a_folder_holds_the_six_files(self, folder: Path):
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert files == {*FILES, GENERATION_FILE}
 
     @pytest.mark.parametrize("name", FILES)
     def test_a_missing_file_is_named(self, folder: Path, name: str):
@@ -160,9 +167,9 @@ class TestHalvesApart:
     def generator(self, tiny_recipe_of: Callable[[str], Recipe], caption_mnist_small: Path) -> PairGenerator:
         """The baseline I&T, untrained."""
         recipe = tiny_recipe_of("caption-mnist-cpu-i-t")
-        captions = PairDataset.from_parquet(caption_mnist_small, "train").captions
-        tokenizer = CaptionTokenizer.train(captions, recipe.caption_length)
-        config = recipe.autoencoder(tokenizer)
+        pairs = PairDataset.from_parquet(caption_mnist_small, "train")
+        tokenizer = CaptionTokenizer.train(pairs.captions, recipe.caption_length)
+        config = recipe.autoencoder(pairs.shape(tokenizer))
         return PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
 
     def test_what_is_saved_samples_the_same_when_loaded(self, generator: PairGenerator, tmp_path: Path):
@@ -174,13 +181,28 @@ class TestHalvesApart:
         for first, second in zip(loaded.sample(70, seed=5), again.sample(70, seed=5), strict=True):
             assert equal(first, second)
 
-    def test_nothing_is_refined_unless_asked_for(
-        self, generator: PairGenerator, tiny_generator: PairGenerator
+    def test_weights_carry_how_their_pairs_are_drawn(self, tiny_generator: PairGenerator, tmp_path: Path):
+        drawn_as = GenerationConfig(sampling=SamplingConfig(temperature=0.5, top_k=3), num_refinements=1)
+        tiny_generator.save_pretrained(tmp_path / "default")
+        tiny_generator.generation = drawn_as
+        tiny_generator.save_pretrained(tmp_path / "drawn")
+        plain, drawn = (PairGenerator.from_pretrained(tmp_path / name) for name in ("default", "drawn"))
+        assert (plain.generation, drawn.generation) == (GenerationConfig(), drawn_as)
+        (first,) = drawn.sample(3)
+        (second,) = plain.sample(3, sampling=drawn_as.sampling, num_refinements=1)
+        assert equal(first, second)
+
+    def test_without_a_word_on_it_pairs_are_drawn_as_the_prior_gives_them(
+        self, tiny_generator: PairGenerator, tmp_path: Path
     ):
-        assert (generator.num_refinements, tiny_generator.num_refinements) == (0, 2)
-        for each in (generator, tiny_generator):
-            (first,), (second,) = each.sample(2), each.sample(2, num_refinements=each.num_refinements)
-            assert equal(first, second)
+        tiny_generator.save_pretrained(tmp_path)
+        (tmp_path / GENERATION_FILE).unlink()
+        assert PairGenerator.from_pretrained(tmp_path).generation == GenerationConfig()
+        (tmp_path / GENERATION_FILE).write_text('{"num_refinement": 1}')
+        with pytest.raises(MxqvaeError, match=r"generation\.json: unknown key 'num_refinement'"):
+            PairGenerator.from_pretrained(tmp_path)
+
+    def test_codes_of_two_halves_can_be_refined(self, generator: PairGenerator):
         (drawn,) = generator.sample(64)
         (refined,) = generator.sample(64, num_refinements=1)
         assert refined.indices.equal(generator.refine(drawn.indices))
@@ -191,7 +213,7 @@ class TestHalvesApart:
         tokenizer, autoencoder = generator.tokenizer, generator.autoencoder
         other = tiny_recipe_of("caption-mnist-cpu-t-i")
         priors = [
-            Prior(other.prior(other.autoencoder(tokenizer))),
+            Prior(other.prior(other.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, 64)))),
             Prior(dataclasses.replace(generator.prior.config, segments=())),
         ]
         for prior in priors:

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.batch import PairShape
 from mxqvae.errors import MxqvaeError
 from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.report import table1, table2
@@ -34,8 +34,8 @@ def test_a_model_of_another_size_is_not_taken_for_the_same(
     run = Table1Reproduction(**small_run)
     run.folder.execute(run.steps("tiny"))
 
-    def larger(tokenizer: CaptionTokenizer) -> AutoencoderConfig:
-        return dataclasses.replace(tiny_recipe.autoencoder(tokenizer), identity_mixing=True)
+    def larger(pairs: PairShape) -> AutoencoderConfig:
+        return dataclasses.replace(tiny_recipe.autoencoder(pairs), identity_mixing=True)
 
     changed = dataclasses.replace(RECIPES["tiny"], autoencoder=larger)
     monkeypatch.setitem(RECIPES, "tiny", changed)

@@ -36,7 +36,7 @@ def likelihood(
 
     progress = NoProgress() if json else progress_on()
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
-    pairs = PairDataset.from_parquet(data, "test")
+    pairs = PairDataset.from_parquet(data, "test").whole()
     indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs, progress=progress)
     positions = image_positions_of(generator.autoencoder.config)
     score = measure_likelihood(generator.prior, indices, positions, progress=progress)

@@ -31,9 +31,16 @@ COMMANDS = (
     Command(
         ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
     ),
+    Command(("data", "folder"), "build a data set from your own captioned images", "data_folder", "folder"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
+    Command(
+        ("train", "contrastive"),
+        "train a joint embedding on real pairs, for retrieval",
+        "retrieval",
+        "contrastive",
+    ),
     Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
     Command(
         ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
@@ -58,6 +65,24 @@ COMMANDS = (
     ),
     Command(
         ("evaluate", "likelihood"), "measure the bits of test pairs under stage 2", "likelihood", "likelihood"
+    ),
+    Command(
+        ("evaluate", "similarity"),
+        "score sampled captions by those of similar real images (Table 3)",
+        "similarity",
+        "similarity",
+    ),
+    Command(
+        ("evaluate", "reconstruction"),
+        "measure what stage 1 makes of test images",
+        "reconstruction",
+        "reconstruction",
+    ),
+    Command(
+        ("evaluate", "retrieval"),
+        "find sampled images by their captions, beside real ones",
+        "retrieval",
+        "retrieval",
     ),
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),

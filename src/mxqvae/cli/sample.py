@@ -2,9 +2,10 @@
 
 import json as json_format
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import FloatOrNone, IntOrNone, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
 
 
@@ -14,9 +15,9 @@ def sample(
     num: int = 64,
     seed: int = 0,
     first: int = 0,
-    temperature: float = 1.0,
+    temperature: FloatOrNone = None,
     top_k: IntOrNone = None,
-    top_p: float = 0.99,
+    top_p: FloatOrNone = None,
     num_refinements: IntOrNone = None,
     weights: TextOrNone = None,
     json: bool = False,
@@ -24,8 +25,8 @@ def sample(
 ) -> None:
     """Sample image-caption pairs into a folder that `datasets` opens, with a contact sheet of the first ones.
 
-    A pair is a function of the weights, its seed, its number and the three filters; how many others are
-    sampled with it does not matter.
+    A pair is a function of the weights, its seed, its number and how it is drawn; how many others are sampled
+    with it does not matter. How pairs are drawn is what the weights were made for, where not said otherwise.
 
     Args:
         out: Folder to make.
@@ -33,19 +34,18 @@ def sample(
         seed: Seed of every pair.
         first: Number of the first pair.
         temperature: Below 1 safer, above 1 more varied.
-        top_k: Draw each code from the k likeliest only.
-        top_p: Draw each code from the likeliest that together reach this probability.
-        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree;
-            without it, 2 for a joint stage 1, 0 where image and caption have codes of their own.
+        top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
+        top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
+        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
     at_least(1, num=num, top_k=top_k)
     at_least(0, seed=seed, first=first, num_refinements=num_refinements)
-    if not 0 < temperature < float("inf"):
+    if temperature is not None and not 0 < temperature < float("inf"):
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
-    if not 0 < top_p <= 1:
+    if top_p is not None and not 0 < top_p <= 1:
         raise MxqvaeError(f"--top-p must be above 0 and at most 1, got {top_p}")
 
     from mxqvae.output_folder import check_output_folder
@@ -56,11 +56,13 @@ def sample(
     from mxqvae.config import to_tree
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
-    from mxqvae.prior.sampling import SamplingConfig
 
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
-    sampling = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
-    num_refinements = generator.num_refinements if num_refinements is None else num_refinements
+    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    given = {name: value for name, value in filters.items() if value is not None}
+    sampling = replace(generator.generation.sampling, **given)
+    if num_refinements is None:
+        num_refinements = generator.generation.num_refinements
     progress = NoProgress() if json else progress_on()
     start = time.monotonic()
     batches = generator.sample(

@@ -1,4 +1,4 @@
-"""What every model receives and gives back: a batch of pairs."""
+"""What every model receives and gives back: a batch of pairs, and the shape of such pairs."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,17 @@ class PairBatch(NamedTuple):
     """(B, 3, H, W), float32 in [0, 1]; NaN where a pixel is not known."""
     token_ids: Tensor
     """(B, L), int64; [END] after the last word, then padding; [MASK] where a word is not known."""
+
+
+class PairShape(NamedTuple):
+    """What a model has to know of a data set's pairs before it can be built."""
+
+    vocab_size: int
+    """Token ids V, the special ones among them."""
+    caption_length: int
+    """Words L of a padded caption."""
+    image_size: int
+    """Height and width of an image, in pixels."""
 
 
 def to_floats(images: Tensor) -> Tensor:

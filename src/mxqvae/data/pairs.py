@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mxqvae.data.batch import to_floats
+from mxqvae.data.batch import PairShape, to_floats
 from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 
 _SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
@@ -60,6 +61,23 @@ class PairDataset:
         numbers = self.image_numbers[rows]
         images = to_floats(self.images[numbers.clamp(min=0)])
         return images.masked_fill(numbers[:, None, None, None] < 0, torch.nan)
+
+    def mirrored(self) -> "PairDataset":
+        """The same pairs, their images mirrored left to right."""
+        return PairDataset(self.images.flip(2), self.captions, self.slots, image_numbers=self.image_numbers)
+
+    def shape(self, tokenizer: CaptionTokenizer) -> PairShape:
+        """What a model has to know of these pairs.
+
+        Raises:
+            MxqvaeError: The images are not square.
+        """
+        height, width = self.images.shape[1:3]
+        if height != width:
+            raise MxqvaeError(
+                f"images of {width} x {height} pixels; make them square, as `mxqvae data folder` does"
+            )
+        return PairShape(tokenizer.vocab_size, tokenizer.max_length, height)
 
     def whole(self) -> "PairDataset":
         """The pairs of which both halves are known."""

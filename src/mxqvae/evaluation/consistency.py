@@ -10,7 +10,6 @@ with their captions dealt to other images (the floor, what chance gives).
 """
 
 import math
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mxqvae.data.caption_grammar import KINDS, Slot, kind_of, parse_caption
 from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.dealing import deal_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,17 +178,14 @@ def read_pairs(images: "Tensor", captions: Sequence[str], judge: SlotReader) -> 
 def deal_captions(pairs: Sequence[ReadPair], seed: int = 0) -> list[ReadPair]:
     """Give every image the caption of another pair, drawn from all kinds; real test pairs give the floor.
 
-    The captions move along one random cycle through all pairs, so none comes back to its own image. Kinds
-    mix: a model earns the floor if it matches the two marginal distributions and nothing between them.
+    None comes back to its own image. Kinds mix: a model earns the floor if it matches the two marginal
+    distributions and nothing between them.
 
     Raises:
         MxqvaeError: Fewer than two pairs.
     """
-    if len(pairs) < 2:
-        raise MxqvaeError(f"{len(pairs)} pairs cannot exchange captions; give two or more")
-    order = random.Random(seed).sample(range(len(pairs)), len(pairs))
-    source = dict(zip(order, order[1:] + order[:1], strict=True))
-    return [pair._replace(named=pairs[source[i]].named) for i, pair in enumerate(pairs)]
+    sources = deal_numbers(len(pairs), seed)
+    return [pair._replace(named=pairs[source].named) for pair, source in zip(pairs, sources, strict=True)]
 
 
 def score_pairs(

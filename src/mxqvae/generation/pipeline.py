@@ -5,23 +5,26 @@ A model folder, and a hub repository, holds
     tokenizer.json
     autoencoder/config.json, autoencoder/model.safetensors
     prior/config.json, prior/model.safetensors
+    generation.json          how pairs are drawn unless told otherwise
     README.md                the model card
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
+from pydantic import Field
 from torch import Tensor
 
 from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
-from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
@@ -29,8 +32,17 @@ from mxqvae.prior.transformer import Prior, PriorConfig
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
 """Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
 TOKENIZER_FILE = "tokenizer.json"
-NUM_REFINEMENTS = 2
-"""Passes of sampled codes through a joint stage 1; docs/design.md says what each brings."""
+GENERATION_FILE = "generation.json"
+
+
+@configuration
+class GenerationConfig:
+    """How the pairs of a model are drawn; a recipe's choice, which its weights carry."""
+
+    sampling: SamplingConfig = SamplingConfig()
+    """How logits become codes."""
+    num_refinements: Annotated[int, Field(ge=0)] = 0
+    """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
 
 
 class SampledPairs(NamedTuple):
@@ -47,7 +59,13 @@ class SampledPairs(NamedTuple):
 class PairGenerator:
     """Tokenizer, autoencoder and prior of one model, in eval mode."""
 
-    def __init__(self, tokenizer: CaptionTokenizer, autoencoder: Autoencoder, prior: Prior) -> None:
+    def __init__(
+        self,
+        tokenizer: CaptionTokenizer,
+        autoencoder: Autoencoder,
+        prior: Prior,
+        generation: GenerationConfig = GenerationConfig(),
+    ) -> None:
         """Put the parts together.
 
         Raises:
@@ -59,6 +77,7 @@ class PairGenerator:
         if captions != (tokenizer.vocab_size, tokenizer.max_length):
             raise MxqvaeError("the tokenizer is not the autoencoder's; use the one it was trained with")
         self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
+        self.generation = generation
 
     @classmethod
     def from_pretrained(cls, weights: str | Path = SHIPPED_WEIGHTS) -> "PairGenerator":
@@ -71,7 +90,8 @@ class PairGenerator:
         tokenizer = load_tokenizer(folder)
         autoencoder = load_autoencoder(folder / "autoencoder")
         remedy = "train it with `mxqvae train prior`"
-        return cls(tokenizer, autoencoder, load_pretrained(folder / "prior", PriorConfig, Prior, remedy))
+        prior = load_pretrained(folder / "prior", PriorConfig, Prior, remedy)
+        return cls(tokenizer, autoencoder, prior, load_generation(folder))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write all parts into `folder`, weights as float16."""
@@ -79,6 +99,7 @@ class PairGenerator:
         self.tokenizer.save(folder / TOKENIZER_FILE)
         save_pretrained(folder / "autoencoder", self.autoencoder.config, self.autoencoder)
         save_pretrained(folder / "prior", self.prior.config, self.prior)
+        save_generation(folder, self.generation)
 
     def push_to_hub(self, repository: str, folder: Path, *, private: bool = False) -> str:
         """Save to `folder` and upload it as `repository` (`"user/name"`); returns its address."""
@@ -93,7 +114,7 @@ class PairGenerator:
         *,
         seed: int = 0,
         first: int = 0,
-        sampling: SamplingConfig = SamplingConfig(),
+        sampling: SamplingConfig | None = None,
         num_refinements: int | None = None,
     ) -> Iterator[SampledPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
@@ -101,26 +122,19 @@ class PairGenerator:
         A pair is a function of the weights, `sampling`, `num_refinements`, `seed` and its number alone.
 
         Args:
-            num_refinements: How often the sampled codes pass through stage 1, see `refine`; at least 0.
-                None: the generator's own `num_refinements`.
+            sampling: How logits become codes; None: what the weights bring, see `GenerationConfig`.
+            num_refinements: How often drawn codes pass through stage 1, at least 0; None: likewise.
 
         Raises:
             MxqvaeError: At once, a number out of range, see `sample_indices`.
         """
+        sampling = self.generation.sampling if sampling is None else sampling
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
-        num_refinements = self.num_refinements if num_refinements is None else num_refinements
+        num_refinements = self.generation.num_refinements if num_refinements is None else num_refinements
         if num_refinements < 0:
             raise MxqvaeError(f"num_refinements must be at least 0, got {num_refinements}")
         blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
         return (self._finish(block, num_refinements) for block in blocks)
-
-    @property
-    def num_refinements(self) -> int:
-        """Passes through stage 1 that sampled codes take unless told otherwise.
-
-        None where the halves of a pair have codes of their own: neither half can be mended by the other.
-        """
-        return NUM_REFINEMENTS if isinstance(self.autoencoder, MXQVAE) else 0
 
     def refine(self, indices: Tensor) -> Tensor:
         """Codes (B, T) of the pairs that `indices` (B, T) decode to.
@@ -180,6 +194,20 @@ def load_tokenizer(folder: Path) -> CaptionTokenizer:
     if not path.is_file():
         raise MxqvaeError(f"{path} is missing; `mxqvae train autoencoder` writes it")
     return CaptionTokenizer.load(path)
+
+
+def load_generation(folder: Path) -> GenerationConfig:
+    """How the pairs of a model folder are drawn: what its file says, or as the prior gives them."""
+    path = folder / GENERATION_FILE
+    if not path.is_file():
+        return GenerationConfig()
+    return from_json(GenerationConfig, path.read_bytes(), str(path))
+
+
+def save_generation(folder: Path, generation: GenerationConfig) -> None:
+    """Write the file that `load_generation` reads."""
+    with new_output_file(folder / GENERATION_FILE) as path:
+        path.write_text(to_json(generation) + "\n")
 
 
 def load_autoencoder(folder: Path) -> Autoencoder:

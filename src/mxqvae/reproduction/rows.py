@@ -12,7 +12,8 @@ import torch
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
-from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist, example_captions
+from mxqvae.data.batch import PairShape
+from mxqvae.data.caption_mnist import IMAGE_SIZE, CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -197,7 +198,7 @@ class Reproduction(ABC):
 def _models(recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
     """Both stages of a recipe for the language of Caption MNIST; known before there is any data."""
     tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
-    autoencoder = recipe.autoencoder(tokenizer)
+    autoencoder = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE))
     return autoencoder, recipe.prior(autoencoder)
 
 

@@ -51,7 +51,7 @@ class Table2Reproduction(Reproduction):
         prior = self.prior_step(row.recipe)
         made = [self.data_step(), self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
         # As drawn, then as the recipe refines them.
-        num_refinements = sorted({0, find_recipe(row.recipe).num_refinements})
+        num_refinements = sorted({0, find_recipe(row.recipe).generation.num_refinements})
         sampling = [self._sampling_step(row, prior, num) for num in num_refinements]
         result = f"table2-{name}-seed{self.seed}"
         scoring = Step(
@@ -87,14 +87,17 @@ class Table2Reproduction(Reproduction):
 
         def sample() -> None:
             batches = PairGenerator.from_pretrained(model).sample(
-                self.num_samples, seed=self.seed, sampling=recipe.sampling, num_refinements=num_refinements
+                self.num_samples,
+                seed=self.seed,
+                sampling=recipe.generation.sampling,
+                num_refinements=num_refinements,
             )
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
 
         settings = {
             "prior": prior.settings,
-            "sampling": to_tree(recipe.sampling),
+            "sampling": to_tree(recipe.generation.sampling),
             "num_refinements": num_refinements,
             "num_samples": self.num_samples,
         }

@@ -1,0 +1,163 @@
+"""`mxqvae data folder`: a data set out of whatever captioned images there are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+from mxqvae.errors import MxqvaeError
+
+NUM_FILES_SHOWN = 3
+
+if TYPE_CHECKING:
+    from mxqvae.data.captioned_images.manifest import Manifest
+
+
+def folder(
+    path: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PATH")],
+    *,
+    out: Path,
+    image_size: int = 64,
+    caption_column: TextOrNone = None,
+    image_column: TextOrNone = None,
+    group_column: TextOrNone = None,
+    split_column: TextOrNone = None,
+    images: PathOrNone = None,
+    test_share: float = 0.1,
+    seed: int = 0,
+    max_length: IntOrNone = None,
+    vocab_size: IntOrNone = None,
+    strict: bool = False,
+    processes: IntOrNone = None,
+    overwrite: bool = False,
+    json: bool = False,
+) -> None:
+    """Build a data set from your own captioned images, one or several captions each.
+
+    PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say), with .txt files
+    beside the images (a caption a line), with WebDataset .tar shards or with .parquet files; one such file; a
+    COCO captions .json; or a data set of the hub as user/name. Images are turned upright, cropped to the
+    square in the middle and resized; a tokenizer is trained on the captions. The folder opens with
+    `datasets.load_dataset`. The same input and seed give the same bytes.
+
+    Args:
+        path: What the images and captions lie in.
+        out: Folder to make.
+        image_size: Side of the square images in pixels.
+        caption_column: Column with a caption or a list of them; by default captions, caption, text and so on.
+        image_column: Column with the image or its file name; by default image, file_name, file and so on.
+        group_column: Column whose equal values stay in one split, such as the person or the object shown.
+        split_column: Column that says train, validation or test of each image, to be kept; without it, splits
+            are dealt.
+        images: Folder with the images, where they are not beside PATH.
+        test_share: Share of the images that become the test split.
+        seed: Seed of the split.
+        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or all of them
+            with --strict, a multiple of 8. Longer ones are cut in training.
+        vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
+            for each word that occurs five times, at most 8,192.
+        strict: Stop on the first image or caption that would be left out or altered.
+        processes: Processes that decode images; without it, one for each core. The result is the same.
+        overwrite: Replace a folder that has content.
+        json: Print the manifest as JSON.
+    """
+    at_least(8, image_size=image_size)
+    at_least(0, seed=seed)
+    at_least(2, max_length=max_length)
+    at_least(1, processes=processes)
+    if not 0 <= test_share < 1:
+        raise MxqvaeError(f"--test-share must be at least 0 and below 1, got {test_share}")
+
+    from mxqvae.output_folder import check_output_folder
+
+    check_places(path, images, out)
+    check_output_folder(out, overwrite=overwrite)
+
+    from mxqvae.config import to_json
+    from mxqvae.data.captioned_images.build import build_captioned_images
+    from mxqvae.data.captioned_images.card import NAMED_SPLITS, OWN_PAIRS
+    from mxqvae.data.captioned_images.columns import AskedColumns
+    from mxqvae.data.captioned_images.detection import open_source
+    from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
+    from mxqvae.data.captioned_images.reading import num_cores
+    from mxqvae.data.tokenizer import SMALLEST_SUBWORD_VOCABULARY
+    from mxqvae.generation.contact_sheet import contact_sheet
+    from mxqvae.progress import NoProgress, progress_on
+
+    at_least(SMALLEST_SUBWORD_VOCABULARY, vocab_size=vocab_size)
+    config = CaptionedImagesConfig(
+        image_size=image_size,
+        test_share=test_share,
+        seed=seed,
+        max_length=max_length,
+        vocab_size=vocab_size,
+        strict=strict,
+    )
+    manifest = build_captioned_images(
+        open_source(path, AskedColumns(image_column, caption_column, group_column, split_column), images),
+        out,
+        config,
+        draw_sheet=contact_sheet,
+        card_text=NAMED_SPLITS if split_column else OWN_PAIRS,
+        num_processes=processes or num_cores(),
+        overwrite=overwrite,
+        progress=NoProgress() if json else progress_on(),
+    )
+    if json:
+        print(to_json(manifest))
+    else:
+        print_report(manifest, out)
+
+
+def check_places(path: str, images: Path | None, out: Path) -> None:
+    """Refuse to write where the source lies: --overwrite would take it away."""
+    for source in (Path(path), images):
+        if source is not None and source.exists() and source.resolve().is_relative_to(out.resolve()):
+            raise MxqvaeError(f"output folder {out} holds {source}, which is to be read; choose another")
+
+
+def print_report(manifest: "Manifest", out: Path) -> None:
+    """Say what was built and what was met."""
+    from mxqvae.data.captioned_images.build import PROBLEMS_FILE, SHEET_FILE
+
+    for split, counts in manifest.splits.items():
+        without = [
+            f"{num:,} {what}"
+            for num, what in (
+                (counts.num_images_without_caption, "images without caption"),
+                (counts.num_rows_without_image, "rows of captions without image"),
+            )
+            if num
+        ]
+        figures = ", ".join([f"{counts.num_images:,} images, {counts.num_captions:,} captions", *without])
+        print(f"{split}: {figures}")
+    tokenizer = manifest.tokenizer
+    num_captions = sum(counts.num_captions for counts in manifest.splits.values())
+    print(
+        f"tokenizer: {tokenizer.vocab_size:,} subwords, {tokenizer.max_length} tokens a caption; "
+        f"{tokenizer.num_cut:,} of {num_captions:,} captions are longer (up to {tokenizer.longest_caption:,})"
+    )
+    if manifest.problems:
+        _print_problems(manifest, out / PROBLEMS_FILE)
+    print(f"{manifest.layout}, seed {manifest.config.seed}: {out}")
+    if (out / SHEET_FILE).exists():
+        print(f"Some pairs at a glance: {out / SHEET_FILE}")
+
+
+def _print_problems(manifest: "Manifest", path: Path) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mxqvae.data.captioned_images.problems import ProblemKind
+
+    table = Table(title=f"What was met (every case is in {path})", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("Number", justify="right")
+    table.add_column("Problem, what was done, the first files", overflow="fold")
+    for kind in ProblemKind:
+        if met := manifest.problems.get(kind.key):
+            files = "".join(f"\n  {name}" for name in met.examples[:NUM_FILES_SHOWN])
+            table.add_row(f"{met.num:,}", Text(f"{kind.title}: {kind.remedy}{files}"))
+    Console(highlight=False).print(table)

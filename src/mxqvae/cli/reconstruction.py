@@ -1,0 +1,70 @@
+"""`mxqvae evaluate reconstruction`: what stage 1 makes of real images."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mxqvae.cli.arguments import PathOrNone, TextOrNone
+from mxqvae.cli.figures import give_out, new_table, print_with
+
+if TYPE_CHECKING:
+    from mxqvae.evaluation.image_quality import ImageQualityScore
+
+
+def reconstruction(
+    *,
+    data: Path,
+    weights: TextOrNone = None,
+    samples: PathOrNone = None,
+    out: PathOrNone = None,
+    json: bool = False,
+) -> None:
+    """Encode and decode test images, each with its first caption, and measure what came back.
+
+    Takes the packages of the extra `similarity`, for the feature space of the Frechet distance.
+
+    Args:
+        data: Folder of the data set that the model was trained on.
+        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        samples: Folder that `mxqvae sample` wrote, for the Frechet distance of its images too.
+        out: JSON file to write all figures to.
+        json: Print all figures as JSON.
+    """
+    import torch
+
+    from mxqvae.data.batch import to_bytes
+    from mxqvae.data.pairs import PairDataset
+    from mxqvae.evaluation.held_out import one_pair_per_image
+    from mxqvae.evaluation.image_features import EfficientNetFeatures
+    from mxqvae.evaluation.image_quality import measure_image_quality
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
+    from mxqvae.generation.sample_folder import read_sample_folder
+    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.stages import PAIRS_AT_A_TIME, encode_pairs
+
+    progress = NoProgress() if json else progress_on()
+    features = EfficientNetFeatures.from_package()
+    folder = find_weights(weights or SHIPPED_WEIGHTS)
+    autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
+    pairs = one_pair_per_image(PairDataset.from_parquet(data, "test"))
+    sampled = None if samples is None else torch.from_numpy(read_sample_folder(samples).images)
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    decoded = [to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)]
+    score = measure_image_quality(pairs.images, torch.cat(decoded), features, sampled, progress=progress)
+    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+
+
+def _print_table(score: "ImageQualityScore") -> None:
+    table = new_table("Images beside real ones", "Images", "Number", "PSNR, dB", "SSIM", "Frechet distance")
+    rows = [("Reconstructed", score.reconstructed, (f"{score.psnr:.2f}", f"{score.ssim:.3f}"))]
+    if score.samples is not None:
+        rows.append(("Samples", score.samples, ("", "")))
+    for name, distance, figures in rows:
+        table.add_row(name, f"{distance.num_images:,}", *figures, f"{distance.frechet_distance:.3f}")
+    print_with(
+        table,
+        [
+            f"Frechet distance: squared, from {score.reconstructed.num_real:,} real images, in the space of",
+            f"{score.feature_space}. It falls with the number of images.",
+        ],
+    )

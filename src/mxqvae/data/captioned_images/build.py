@@ -1,0 +1,207 @@
+"""Builds a data set from captioned images: squares, splits, a tokenizer, and a report of what was met."""
+
+import heapq
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mxqvae.config import to_json
+from mxqvae.data.captioned_images.card import OWN_PAIRS, CardText, card_of
+from mxqvae.data.captioned_images.collection import CollectedPair, PairCollection
+from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
+from mxqvae.data.captioned_images.problems import Problem, ProblemKind, ProblemLog, open_problem_log
+from mxqvae.data.captioned_images.reading import read_images
+from mxqvae.data.captioned_images.shards import SplitCounts, write_split
+from mxqvae.data.captioned_images.source import PairSource
+from mxqvae.data.captioned_images.splitting import SPLITS, TRAIN, position
+from mxqvae.data.captioned_images.vocabulary import UNCUT_SHARE, train_tokenizer
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_folder import new_output_folder
+from mxqvae.progress import NoProgress, Progress
+
+MANIFEST_FILE = "manifest.json"
+PROBLEMS_FILE = "problems.jsonl"
+SHEET_FILE = "contact_sheet.png"
+TOKENIZER_FILE = "tokenizer.json"
+CARD_FILE = "README.md"
+
+SHEET_PAIRS = 32
+"""Pairs on the contact sheet."""
+TOKENIZED_AT_ONCE = 1000
+"""Captions."""
+
+DrawSheet = Callable[[np.ndarray, Sequence[str]], Image.Image]
+"""Draws images, (N, H, W, 3) uint8, with their captions."""
+
+
+def build_captioned_images(
+    source: PairSource,
+    out: Path,
+    config: CaptionedImagesConfig = CaptionedImagesConfig(),
+    *,
+    draw_sheet: DrawSheet,
+    card_text: CardText = OWN_PAIRS,
+    num_processes: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Build a data set into the folder `out`, which appears whole or not at all.
+
+    The folder holds `data/{split}-NNNNN-of-NNNNN.parquet` (columns `image` and `captions`, a row for each
+    image), `tokenizer.json`, `manifest.json`, `problems.jsonl`, a contact sheet and a data card. Open it with
+    `PairDataset.from_parquet(out, "train")` or with `datasets.load_dataset(str(out))`. The same source, seed
+    and version give the same bytes, whatever the number of processes.
+
+    Images pass through in constant memory; about 200 bytes stay for each, and the captions while the
+    tokenizer is trained.
+
+    Args:
+        source: Of `detection.open_source`, or any other iterable of pairs with a `layout` and a `count`.
+        draw_sheet: `mxqvae.contact_sheet`.
+        card_text: What is known of the source, for the data card.
+        num_processes: Processes that decode, 1 for none but this. A script that asks for more needs
+            `if __name__ == "__main__":`.
+        overwrite: Replace what `out` holds, once the new data set is complete.
+
+    Raises:
+        MxqvaeError: `out` has content and `overwrite` is false; the source cannot be read; nothing of it can
+            be used, or no training image has a caption; or `config.strict` and a problem costs content.
+    """
+    progress = progress or NoProgress()
+    with (
+        new_output_folder(out, overwrite=overwrite) as folder,
+        open_problem_log(folder / PROBLEMS_FILE, strict=config.strict) as problems,
+    ):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            collection = PairCollection(file, problems)
+            _collect(source, collection, problems, config, num_processes, progress)
+            tokenizer = _train_tokenizer(collection, config)
+            splits = [split for split in SPLITS if collection.count(split)]
+            tokenizer_counts = _count_cut(collection, splits, tokenizer, problems)
+            sheet = _Sheet(config.seed)
+            counts = _write_splits(folder, collection, splits, sheet, progress)
+        tokenizer.save(folder / TOKENIZER_FILE)
+        has_sheet = sheet.save(folder / SHEET_FILE, draw_sheet)
+        manifest = Manifest(
+            layout=source.layout,
+            config=config,
+            splits=counts,
+            tokenizer=tokenizer_counts,
+            problems=problems.counts(),
+        )
+        (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
+        card = card_of(manifest, card_text, sheet=SHEET_FILE if has_sheet else None)
+        (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    return manifest
+
+
+def _collect(
+    source: PairSource,
+    collection: PairCollection,
+    problems: ProblemLog,
+    config: CaptionedImagesConfig,
+    num_processes: int,
+    progress: Progress,
+) -> None:
+    with progress.task("read images", total=source.count(), unit="images") as advance:
+        for pair, square in read_images(source, size=config.image_size, num_processes=num_processes):
+            collection.add(pair, square)
+            advance()
+    collection.deal(test_share=config.test_share, seed=config.seed)
+    if not collection.count(TRAIN):
+        met = ", ".join(
+            f"{kind.title} {counts[kind.key].num:,} times ({counts[kind.key].examples[0]})"
+            for counts in [problems.counts()]
+            for kind in ProblemKind
+            if kind.key in counts
+        )
+        raise MxqvaeError(f"{source.layout}: nothing can be used; {met or 'there is nothing in it'}")
+
+
+def _train_tokenizer(collection: PairCollection, config: CaptionedImagesConfig) -> CaptionTokenizer:
+    pairs = collection.pairs(TRAIN, with_images=False)
+    return train_tokenizer(
+        [caption for pair in pairs for caption in pair.captions],
+        vocab_size=config.vocab_size,
+        max_length=config.max_length,
+        uncut_share=1.0 if config.strict else UNCUT_SHARE,
+    )
+
+
+def _count_cut(
+    collection: PairCollection, splits: Sequence[str], tokenizer: CaptionTokenizer, problems: ProblemLog
+) -> TokenizerCounts:
+    longest = num_cut = 0
+    captions = (
+        (pair.name, caption)
+        for split in splits
+        for pair in collection.pairs(split, with_images=False)
+        for caption in pair.captions
+    )
+    while some := list(islice(captions, TOKENIZED_AT_ONCE)):
+        for (name, _), num in zip(
+            some, tokenizer.count_tokens([caption for _, caption in some]), strict=True
+        ):
+            longest = max(longest, num)
+            if num > tokenizer.max_length:
+                num_cut += 1
+                problems.add(Problem(ProblemKind.CUT, name, f"{num} tokens, {tokenizer.max_length} fit"))
+    return TokenizerCounts(
+        vocab_size=tokenizer.vocab_size,
+        max_length=tokenizer.max_length,
+        longest_caption=longest,
+        num_cut=num_cut,
+    )
+
+
+def _write_splits(
+    folder: Path, collection: PairCollection, splits: Sequence[str], sheet: "_Sheet", progress: Progress
+) -> dict[str, SplitCounts]:
+    counts = {}
+    for split in splits:
+        num_rows = collection.count(split)
+        with progress.task(f"write {split} split", total=num_rows, unit="images") as advance:
+
+            def pairs(split: str = split) -> Iterable[CollectedPair]:
+                for pair in collection.pairs(split):
+                    if split == TRAIN:
+                        sheet.offer(pair)
+                    yield pair
+                    advance()
+
+            counts[split] = write_split(folder, split, pairs(), num_rows=num_rows)
+    return counts
+
+
+class _Sheet:
+    """Some pairs, chosen by the seed as they pass."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._chosen: list[tuple[float, bytes, str]] = []  # a heap, with the last of them first
+
+    def offer(self, pair: CollectedPair) -> None:
+        if pair.png is None or not pair.captions:
+            return
+        place = position(pair.key, self._seed, "sheet")
+        if len(self._chosen) == SHEET_PAIRS and -self._chosen[0][0] < place:
+            return
+        caption = pair.captions[int(position(pair.key, self._seed, "caption") * len(pair.captions))]
+        heapq.heappush(self._chosen, (-place, pair.png, caption))
+        if len(self._chosen) > SHEET_PAIRS:
+            heapq.heappop(self._chosen)
+
+    def save(self, path: Path, draw_sheet: DrawSheet) -> bool:
+        """Draw and write the sheet; says whether there was a pair to draw."""
+        chosen = sorted(self._chosen, reverse=True)
+        if not chosen:
+            return False
+        images = np.stack([np.asarray(Image.open(io.BytesIO(png))) for _, png, _ in chosen])
+        draw_sheet(images, [caption for *_, caption in chosen]).save(path, "PNG")
+        return True

@@ -1,0 +1,73 @@
+"""A captions file of MS-COCO (Chen et al. 2015), or of a set in its format."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mxqvae.data.captioned_images.image_files import ImageFinder
+from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.errors import MxqvaeError
+
+
+class CocoJson:
+    """One JSON file; the captions are read whole, images one at a time.
+
+    Without `images`, they are looked for beside the file, in the folder above, and in folders there that are
+    named like the end of the file's name: `train2017` for `captions_train2017.json`.
+    """
+
+    layout = "COCO captions"
+
+    def __init__(self, path: Path, images: Path | None = None) -> None:
+        self._path = path
+        self._captions = captions_of_files(path.read_bytes(), str(path))
+        name = path.stem.rpartition("_")[2]
+        places = [path.parent / name, path.parent.parent / name, path.parent / "images", path.parent]
+        self._finder = ImageFinder(
+            [images] if images else [place for place in [*places, path.parent.parent] if place.is_dir()]
+        )
+
+    def count(self) -> int:
+        return len(self._captions)
+
+    def __iter__(self) -> Iterator[SourcePair]:
+        for name, captions in self._captions.items():
+            yield SourcePair(printable(name), self._finder.find(name), tuple(captions))
+
+
+def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
+    """The captions of each file name, in the order of `images`.
+
+    Args:
+        content: A captions file.
+        where: Its name, for an error.
+
+    Raises:
+        MxqvaeError: It is no such file.
+    """
+    try:
+        tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
+    except ValueError as error:
+        raise MxqvaeError(f"{where}: not JSON ({error}); mend it") from None
+    try:
+        names = {image["id"]: str(image["file_name"]) for image in tree["images"]}
+        captions: dict[str, list[str]] = {name: [] for name in names.values()}
+        for annotation in tree["annotations"]:
+            captions[names[annotation["image_id"]]].append(_text(annotation["caption"]))
+    except (KeyError, TypeError) as error:
+        raise MxqvaeError(
+            f"{where}: not a COCO captions file ({_reason(error)}); such a file has `images` "
+            "with id and file_name, and `annotations` with image_id and caption"
+        ) from None
+    return captions
+
+
+def _text(caption: Any) -> str:
+    if not isinstance(caption, str):
+        raise TypeError("a caption is no text")
+    return caption
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -1,0 +1,59 @@
+"""A data set of the Hugging Face hub, streamed with the library `datasets` (an optional extra)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
+from mxqvae.data.captioned_images.image_files import ImageFinder
+from mxqvae.data.captioned_images.parquet_files import pair_of_row
+from mxqvae.data.captioned_images.source import SourcePair
+from mxqvae.errors import MxqvaeError
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
+
+
+class HubDataset:
+    """All splits of a data set, one after the other, images as they were uploaded."""
+
+    layout = "data set of the hub"
+
+    def __init__(self, name: str, asked: AskedColumns) -> None:
+        """Look the data set up.
+
+        Raises:
+            MxqvaeError: `datasets` is not installed, or finds no such data set.
+        """
+        try:
+            import datasets
+        except ImportError:
+            raise MxqvaeError(
+                f"{name} is read with the library datasets; install it: pip install 'mxqvae[hub]'"
+            ) from None
+        try:
+            splits: Any = datasets.load_dataset(name, streaming=True)
+        except Exception as error:  # the library raises many kinds, those of its network layer among them
+            reason = str(error).partition("\n")[0]
+            raise MxqvaeError(
+                f"data set {name}: not opened ({reason}); check its name and the network"
+            ) from None
+        self._name = name
+        self._asked = asked
+        self._splits: dict[str, IterableDataset] = dict(splits)
+
+    def count(self) -> int:
+        infos = [(split.info.splits or {}).get(name) for name, split in self._splits.items()]
+        return sum(info.num_examples for info in infos if info is not None)
+
+    def __iter__(self) -> Iterator[SourcePair]:
+        from datasets import Image
+
+        finder = ImageFinder([Path(self._name)])
+        for split_name, split in self._splits.items():
+            names = split.column_names or list(next(iter(split)))
+            columns = find_columns(names, self._asked, f"data set {self._name}")
+            if isinstance((split.features or {}).get(columns.image), Image):
+                split = split.cast_column(columns.image, Image(decode=False))
+            for number, row in enumerate(split):
+                yield pair_of_row(row, f"{split_name}, row {number}", columns, finder)

@@ -1,0 +1,81 @@
+"""Finds image files: all in a folder, or those that a list of captions names."""
+
+import os
+import tarfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from mxqvae.data.captioned_images.source import FileRange
+
+IMAGE_SUFFIXES = frozenset(
+    [
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".gif",
+            ".webp",
+            ".bmp",
+            ".dib",
+            ".tif",
+            ".tiff",
+        ),
+        *(".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".tga"),
+        # Not read, but reported: to pass over them would lose images in silence.
+        *(".heic", ".heif", ".jxl", ".svg"),
+    ]
+)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file's name says that it is an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (Path is slow for a million names)
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """All files below `folder`, in the same order on every machine; hidden ones are passed over."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        for name in sorted(files):
+            if not _is_hidden(name):
+                yield Path(place, name)
+
+
+class ImageFinder:
+    """Finds images by the names that a list of captions gives them.
+
+    A name is looked for below each of the folders, then in the uncompressed `.tar` files that lie in them.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+
+    def find(self, name: str) -> FileRange:
+        """Where the image lies; one that is nowhere is missing when it is read."""
+        for folder in self._folders:
+            if (folder / name).is_file():
+                return FileRange(str(folder / name))
+        return self._in_tars.get(name.removeprefix("./")) or FileRange(str(self._folders[0] / name))
+
+    @cached_property
+    def _in_tars(self) -> dict[str, FileRange]:
+        ranges = {}
+        for folder in self._folders:
+            for path in sorted(folder.glob("*.tar")):
+                try:
+                    with tarfile.open(path, "r:") as tar:
+                        for member in tar:
+                            if member.isreg() and is_image_name(member.name):
+                                place = FileRange(str(path), member.offset_data, member.size)
+                                ranges.setdefault(member.name.removeprefix("./"), place)
+                except (tarfile.TarError, OSError):
+                    continue  # its images are reported as missing, by name
+        return ranges
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))

@@ -1,0 +1,107 @@
+"""What can be wrong with an image or a caption, what is done about it, and how often it was met."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from mxqvae.config import configuration
+from mxqvae.errors import MxqvaeError
+
+NUM_EXAMPLES = 5
+"""File names of each kind that the manifest holds; `problems.jsonl` holds all."""
+
+
+class ProblemKind(Enum):
+    """A kind of problem: what is done about it, and whether content is lost or altered by it."""
+
+    MISSING = ("image file is missing", "left out", True)
+    BROKEN = ("image is damaged or of an unknown format", "left out", True)
+    GIGANTIC = ("image has too many pixels to decode safely", "left out", True)
+    TINY = ("image is far smaller than asked for", "left out", True)
+    ANIMATED = ("image has several frames", "first frame taken", True)
+    TRANSPARENT = ("image is partly transparent", "laid on white", True)
+    CMYK = ("image has the colours of print, CMYK", "converted to RGB", True)
+    DEEP = ("image has 16 bits a channel", "reduced to 8", True)
+    ROTATED = ("image is stored turned, as EXIF says", "turned upright", False)
+    DUPLICATE = ("image has the same pixels as another", "captions put together", False)
+    IN_TWO_SPLITS = ("image is in another published split too", "kept in both", False)
+    EMPTY = ("caption is empty", "left out", True)
+    NOT_UTF8 = ("caption is not UTF-8", "read as Windows-1252", True)
+    CUT = ("caption is longer than the tokenizer's length", "cut in training", True)
+
+    def __init__(self, title: str, remedy: str, alters: bool) -> None:
+        self.title = title
+        """What is wrong, in words."""
+        self.remedy = remedy
+        """What is done about it."""
+        self.alters = alters
+        """Whether content is lost or altered; `strict` stops on such."""
+
+    @property
+    def key(self) -> str:
+        """Its name in files, such as "not_utf8"."""
+        return self.name.lower()
+
+
+class Problem(NamedTuple):
+    """One problem that was met."""
+
+    kind: ProblemKind
+    name: str
+    """Of the pair."""
+    detail: str = ""
+    """What `kind` does not say, such as the size in pixels."""
+
+
+@configuration
+class ProblemCount:
+    """How often one kind was met."""
+
+    num: int
+    """Images or captions."""
+    examples: tuple[str, ...]
+    """The first names."""
+
+
+class ProblemLog:
+    """Counts problems, and writes each to a file; see `open_problem_log`."""
+
+    def __init__(self, file: TextIO, strict: bool) -> None:
+        self._file = file
+        self._strict = strict
+        self._nums = dict.fromkeys(ProblemKind, 0)
+        self._examples: dict[ProblemKind, list[str]] = {kind: [] for kind in ProblemKind}
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem.
+
+        Raises:
+            MxqvaeError: The log is strict and the problem costs content.
+        """
+        kind, name, detail = problem
+        if self._strict and kind.alters:
+            said = f"{kind.title} ({detail})" if detail else kind.title
+            raise MxqvaeError(f"{name}: {said}; mend it, or leave out --strict (it is then {kind.remedy})")
+        self._nums[kind] += 1
+        if len(self._examples[kind]) < NUM_EXAMPLES:
+            self._examples[kind].append(name)
+        line = {"kind": kind.key, "name": name, "detail": detail}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def counts(self) -> dict[str, ProblemCount]:
+        """What was met so far, by key; kinds that were not are left out."""
+        return {
+            kind.key: ProblemCount(num=num, examples=tuple(self._examples[kind]))
+            for kind, num in self._nums.items()
+            if num
+        }
+
+
+@contextmanager
+def open_problem_log(path: Path, *, strict: bool) -> Iterator[ProblemLog]:
+    """Open a log that writes a JSON line for each problem to `path`."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        yield ProblemLog(file, strict)

@@ -1,0 +1,188 @@
+"""Makes a square RGB image of one size from an encoded image of any kind."""
+
+import hashlib
+import io
+import math
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from mxqvae.data.captioned_images.colours import to_srgb
+from mxqvae.data.captioned_images.problems import ProblemKind
+from mxqvae.data.captioned_images.source import Box, FileRange
+from mxqvae.data.split_file import encode_image
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
+"""What is decoded. Pillow knows more, such as EPS, which starts another program."""
+MAX_PIXELS = 89_478_485
+"""Pixels decoded at once, a quarter of a GiB as RGB; a JPEG may have eight times as many on each side, as the
+decoder reduces it."""
+SMALLEST_SHARE = 1 / 4
+"""Images whose short side is below this share of the size asked for are left out."""
+OVERSAMPLING = 3
+"""How much larger than asked for an image still is after the fast reduction that comes before Lanczos."""
+
+_ORIENTATION = 0x0112
+_TURN_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class SquareImage(NamedTuple):
+    """What became of an image."""
+
+    png: bytes | None
+    """PNG of size x size pixels; None where the image is left out."""
+    pixels_sha256: bytes
+    """Of the pixels, (size, size, 3) uint8; empty where the image is left out."""
+    problems: tuple[tuple[ProblemKind, str], ...] = ()
+    """Kinds, each with a detail."""
+
+
+class _RefusedError(Exception):
+    """The image is left out: a kind and a detail."""
+
+    def __init__(self, kind: ProblemKind, detail: str) -> None:
+        self.problem = (kind, detail)
+
+
+def make_square(image: bytes | FileRange, size: int, box: Box | None = None) -> SquareImage:
+    """Decode, convert, turn upright, crop to the square in the middle, and resize in one step.
+
+    EXIF orientation is applied, what is transparent is laid on white, 16 bits become 8, CMYK and wide-gamut
+    colours become sRGB, of several frames the first is taken. Nothing that an image holds raises an error.
+
+    Args:
+        size: Side of the square in pixels.
+        box: Crop to the square around this box, as far as the image reaches, in place of the middle.
+    """
+    try:
+        encoded = image.read() if isinstance(image, FileRange) else image
+    except FileNotFoundError:
+        return _left_out(ProblemKind.MISSING, "")
+    except OSError as error:
+        return _left_out(ProblemKind.BROKEN, error.strerror or str(error))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, on what is mended or reported here
+            square, problems = _decode(encoded, size, box)
+    except _RefusedError as refused:
+        return _left_out(*refused.problem)
+    pixels = np.asarray(square)
+    png = encode_image(pixels)["bytes"]
+    return SquareImage(png, hashlib.sha256(pixels.tobytes()).digest(), tuple(problems))
+
+
+def _left_out(kind: ProblemKind, detail: str) -> SquareImage:
+    return SquareImage(None, b"", ((kind, detail),))
+
+
+def _decode(encoded: bytes, size: int, box: Box | None) -> tuple[Image.Image, list[tuple[ProblemKind, str]]]:
+    try:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            return _square(image, size, box)
+    except _RefusedError:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise _RefusedError(ProblemKind.GIGANTIC, str(error)) from None
+    # What Pillow raises for a damaged file depends on its format and on the damage.
+    except Exception as error:
+        reason = _unknown_format(encoded) if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        raise _RefusedError(ProblemKind.BROKEN, reason) from None
+
+
+def _unknown_format(encoded: bytes) -> str:
+    if encoded[4:8] == b"ftyp" and encoded[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return "HEIC, a format of phones: convert to JPEG"
+    return "unknown format" if encoded else "empty file"
+
+
+def _square(
+    image: Image.Image, size: int, box: Box | None
+) -> tuple[Image.Image, list[tuple[ProblemKind, str]]]:
+    problems: list[tuple[ProblemKind, str]] = []
+    whole_size = image.size
+    subject = whole_size if box is None else (box.width, box.height)
+    if min(whole_size) < size * SMALLEST_SHARE:
+        raise _RefusedError(ProblemKind.TINY, _times(whole_size))
+    if image.format == "JPEG":
+        enlarge = OVERSAMPLING * size / max(1, min(subject))
+        image.draft(None, (math.ceil(image.width * enlarge), math.ceil(image.height * enlarge)))
+    if math.prod(image.size) > MAX_PIXELS:
+        raise _RefusedError(ProblemKind.GIGANTIC, _times(whole_size))
+    # Phones append a second picture to a JPEG (MPO), which is no animation.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        problems.append((ProblemKind.ANIMATED, ""))
+    is_deep = ";16" in str(image.tile) or image.mode.startswith("I")  # pyright: ignore[reportAttributeAccessIssue]
+    image.load()
+    if is_deep:
+        problems.append((ProblemKind.DEEP, ""))
+    turn = _TURN_UPRIGHT.get(_orientation(image))
+    profile = image.info.get("icc_profile")
+    flat, colour_problem = _flat(image)
+    if colour_problem is not None:
+        problems.append((colour_problem, ""))
+    scale = flat.width / whole_size[0]
+    square = flat.resize(
+        (size, size), Image.Resampling.LANCZOS, _crop(flat.size, box, scale), reducing_gap=OVERSAMPLING
+    )
+    square = to_srgb(square, profile)
+    if turn is not None:
+        problems.append((ProblemKind.ROTATED, ""))
+        square = square.transpose(turn)
+    return square, problems
+
+
+def _flat(image: Image.Image) -> tuple[Image.Image, ProblemKind | None]:
+    """An image of mode RGB or CMYK, nothing transparent, 8 bits a channel; and what that took."""
+    if image.mode == "CMYK":
+        return image, ProblemKind.CMYK
+    if image.mode == "F":
+        raise _RefusedError(ProblemKind.BROKEN, "pixels are floating-point numbers")
+    if image.mode.startswith("I"):
+        return _eight_bits(image).convert("RGB"), None
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        opacity, _ = layer.getchannel("A").getextrema()
+        if opacity != 255:
+            white = Image.new("RGBA", layer.size, "white")
+            return Image.alpha_composite(white, layer).convert("RGB"), ProblemKind.TRANSPARENT
+        return layer.convert("RGB"), None
+    return image.convert("RGB"), None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits (modes I and I;16) by its upper byte, as Pillow reduces colours of 16 bits."""
+    levels = np.clip(np.asarray(image), 0, 0xFFFF)
+    return Image.fromarray((levels >> 8).astype(np.uint8))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing, and Pillow raises what the damage makes it
+        return 1
+
+
+def _crop(size: tuple[int, int], box: Box | None, scale: float) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the square to show."""
+    width, height = size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    if box is not None:
+        side = min(side, max(1.0, scale * max(box.width, box.height)))
+        left = min(max(0.0, scale * (box.left + box.width / 2) - side / 2), width - side)
+        top = min(max(0.0, scale * (box.top + box.height / 2) - side / 2), height - side)
+    return left, top, left + side, top + side
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels"

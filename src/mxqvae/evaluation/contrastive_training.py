@@ -1,0 +1,108 @@
+"""Trains the joint embedding on the real pairs of a data set."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mxqvae.autoencoder.image import ImageConfig
+from mxqvae.autoencoder.text import AttentiveTextConfig
+from mxqvae.config import to_json
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.contrastive import ContrastiveConfig, ContrastiveModel, JointEmbedding
+from mxqvae.progress import Progress
+from mxqvae.training.loop import TrainingConfig, train
+
+VOCAB_SIZE = 2000
+"""Subwords, most of which the captions of a few thousand images hold often enough to be learnt."""
+TRAINING = TrainingConfig(
+    num_steps=3000, batch_size=256, learning_rate=1e-3, weight_decay=0.05, num_warmup_steps=200
+)
+"""How it learns."""
+STRIDES = (4, 2)
+"""Of the image encoder's convolutions."""
+LONGEST_CAPTION = 64
+"""Tokens; what is longer is cut."""
+LARGEST_SHIFT = 1 / 16
+"""Of the side of an image, either way: the most that training moves it."""
+
+
+def contrastive_config(
+    tokenizer: CaptionTokenizer, image_size: int, training: TrainingConfig
+) -> ContrastiveConfig:
+    """The sizes of the `cpu` preset, for a tokenizer and square images of `image_size` pixels.
+
+    Raises:
+        MxqvaeError: An image size that its strides do not divide.
+    """
+    if image_size % math.prod(STRIDES):
+        raise MxqvaeError(
+            f"images of {image_size} x {image_size} pixels; the joint embedding takes multiples of "
+            f"{math.prod(STRIDES)}, such as `mxqvae data folder` makes by default"
+        )
+    return ContrastiveConfig(
+        image=ImageConfig(image_size=image_size, strides=STRIDES, widths=(48, 128), num_residual_blocks=2),
+        vocab_size=tokenizer.vocab_size,
+        caption_length=tokenizer.max_length,
+        training=training,
+    )
+
+
+def contrastive_tokenizer(captions: list[str]) -> CaptionTokenizer:
+    """Subwords of the training captions; a length that the text encoder can divide among its latents."""
+    num_latents = AttentiveTextConfig().num_latents
+    tokenizer = CaptionTokenizer.train_subwords(captions, vocab_size=VOCAB_SIZE)
+    length = min(LONGEST_CAPTION, -(-tokenizer.max_length // num_latents) * num_latents)
+    return CaptionTokenizer.train_subwords(captions, vocab_size=VOCAB_SIZE, max_length=length)
+
+
+def train_contrastive(
+    pairs: PairDataset, training: TrainingConfig, folder: Path, *, progress: Progress | None = None
+) -> JointEmbedding:
+    """Train a joint embedding; the same call resumes an interrupted run.
+
+    Training moves the images of each batch by a few pixels, all by the same amount: equal images stay equal.
+
+    Args:
+        pairs: Real pairs; those known in part are left out.
+        training: How it learns, such as `TRAINING`.
+        folder: Takes the checkpoint and the log.
+
+    Raises:
+        MxqvaeError: No whole pairs, images that are not square, or a checkpoint of another run.
+    """
+    pairs = pairs.whole()
+    if not len(pairs):
+        raise MxqvaeError("no image has a caption to learn from; give a data set with captions")
+    tokenizer = contrastive_tokenizer(pairs.captions)
+    config = contrastive_config(tokenizer, pairs.shape(tokenizer).image_size, training)
+    torch.manual_seed(training.seed)
+    model = ContrastiveModel(config)
+    token_ids = tokenizer.encode(pairs.captions)
+    content = hashlib.sha256("\n".join(pairs.captions).encode())
+    content.update(pairs.images.numpy())
+    train(
+        model,
+        lambda rows: PairBatch(shift(pairs.images_of(rows)), token_ids[rows]),
+        len(pairs),
+        training,
+        folder,
+        identity=to_json(config) + content.hexdigest(),
+        description="train contrastive",
+        progress=progress,
+    )
+    return JointEmbedding(model, tokenizer)
+
+
+def shift(images: Tensor) -> Tensor:
+    """Move `images` (B, 3, H, W) by one random amount each way, the border's pixels repeated."""
+    size = images.shape[2]
+    reach = round(size * LARGEST_SHIFT)
+    padded = torch.nn.functional.pad(images, [reach] * 4, mode="replicate")
+    y, x = torch.randint(2 * reach + 1, (2,)).tolist()
+    return padded[:, :, y : y + size, x : x + size]

@@ -1,0 +1,90 @@
+"""Recipes for Caption MNIST: ours, the rows of Tables 1 and 2, the paper's sizes."""
+
+from dataclasses import replace
+
+from mxqvae.generation.pipeline import GenerationConfig
+from mxqvae.prior.sampling import SamplingConfig
+from mxqvae.recipes.presets import (
+    cpu_autoencoder,
+    cpu_prior,
+    image_then_text,
+    image_then_tokens,
+    only_shared_codebook,
+    paper_autoencoder,
+    paper_prior,
+    text_then_image,
+    tokens_then_image,
+    without_joint_encoder,
+    without_masking,
+)
+from mxqvae.recipes.recipe import Recipe
+from mxqvae.training.loop import TrainingConfig
+
+_CPU = Recipe(
+    description="Caption MNIST at 64 pixels with the cpu preset: both stages on two cores",
+    num_processes=2,
+    caption_length=40,
+    autoencoder=cpu_autoencoder,
+    autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
+    prior=cpu_prior,
+    prior_training=TrainingConfig(
+        num_steps=10_000,
+        batch_size=128,
+        learning_rate=1.5e-3,
+        second_moment_decay=0.99,
+        num_warmup_steps=300,
+    ),
+    generation=GenerationConfig(num_refinements=2),
+)
+# Stage 1 cannot mend what was quantized apart.
+_BASELINE = replace(_CPU, generation=GenerationConfig())
+_REARRANGED = replace(_BASELINE, autoencoder_from="caption-mnist-cpu-i-t")
+
+CAPTION_MNIST_RECIPES = {
+    "caption-mnist-cpu": _CPU,
+    "caption-mnist-cpu-without-tc": replace(
+        _CPU,
+        description="caption-mnist-cpu without the joint encoder, for Table 1",
+        autoencoder=without_joint_encoder,
+    ),
+    "caption-mnist-cpu-without-im": replace(
+        _CPU,
+        description="caption-mnist-cpu without input masking, for Table 1",
+        autoencoder=without_masking,
+    ),
+    "caption-mnist-cpu-only-sharing-c": replace(
+        _CPU,
+        description="caption-mnist-cpu without joint encoder and masking, for Table 1",
+        autoencoder=only_shared_codebook,
+    ),
+    "caption-mnist-cpu-i-t": replace(
+        _BASELINE,
+        description="Baseline of Table 2: image and text codes of two VQ-VAEs, image first",
+        autoencoder=image_then_text,
+    ),
+    "caption-mnist-cpu-t-i": replace(
+        _REARRANGED,
+        description="Baseline of Table 2: image and text codes of two VQ-VAEs, text first",
+        autoencoder=text_then_image,
+    ),
+    "caption-mnist-cpu-i-t-emb": replace(
+        _REARRANGED,
+        description="Baseline of Table 2: image codes, then the caption's tokens",
+        autoencoder=image_then_tokens,
+    ),
+    "caption-mnist-cpu-t-emb-i": replace(
+        _REARRANGED,
+        description="Baseline of Table 2: the caption's tokens, then image codes",
+        autoencoder=tokens_then_image,
+    ),
+    "caption-mnist-paper": Recipe(
+        description="Caption MNIST at 64 pixels with the paper's sizes: for a GPU",
+        num_processes=1,
+        caption_length=64,
+        autoencoder=paper_autoencoder,
+        autoencoder_training=TrainingConfig(num_steps=30_000, batch_size=256, learning_rate=5e-4),
+        prior=paper_prior,
+        prior_training=TrainingConfig(num_steps=20_000, batch_size=256, learning_rate=5e-4),
+        generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
+    ),
+}

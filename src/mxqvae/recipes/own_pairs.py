@@ -1,0 +1,51 @@
+"""Recipes for captioned images of any kind, as `mxqvae data folder` prepares them, at 64 or 128 pixels."""
+
+from dataclasses import replace
+
+from mxqvae.generation.pipeline import GenerationConfig
+from mxqvae.prior.sampling import SamplingConfig
+from mxqvae.recipes.presets import (
+    cpu_own_pairs_autoencoder,
+    cpu_prior,
+    paper_own_pairs_autoencoder,
+    paper_prior,
+)
+from mxqvae.recipes.recipe import Recipe
+from mxqvae.training.loop import TrainingConfig
+
+_CPU = Recipe(
+    description="Captioned images of any kind with the cpu preset: drawings, icons, signs",
+    num_processes=2,
+    caption_length=None,
+    autoencoder=cpu_own_pairs_autoencoder,
+    autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
+    prior=cpu_prior,
+    prior_training=TrainingConfig(
+        num_steps=6_000,
+        batch_size=128,
+        learning_rate=1.5e-3,
+        second_moment_decay=0.99,
+        num_warmup_steps=300,
+    ),
+    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
+)
+
+OWN_PAIRS_RECIPES = {
+    "pairs-cpu": _CPU,
+    "photos-cpu": replace(
+        _CPU,
+        description="Captioned photos with the cpu preset; training mirrors half of them",
+        horizontal_flip=True,
+    ),
+    "photos-paper": Recipe(
+        description="Captioned photos with the paper's sizes, for a GPU; training mirrors half of them",
+        num_processes=1,
+        caption_length=None,
+        autoencoder=paper_own_pairs_autoencoder,
+        autoencoder_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
+        prior=paper_prior,
+        prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
+        generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
+        horizontal_flip=True,
+    ),
+}

@@ -1,0 +1,36 @@
+"""What a recipe says: how to train both stages on a data set, from its captions to weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.data.batch import PairShape
+from mxqvae.generation.pipeline import GenerationConfig
+from mxqvae.prior.transformer import PriorConfig
+from mxqvae.training.loop import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train both stages on a data set, from its captions to weights."""
+
+    description: str
+    """One line: what it is for, and what it costs."""
+    num_processes: int
+    """Processes that share each batch; part of the recipe, since it decides the random draws."""
+    caption_length: int | None
+    """Words of a padded caption where the data set brings no tokenizer; none: what the longest needs."""
+    autoencoder: Callable[[PairShape], AutoencoderConfig]
+    """The autoencoder for pairs of a shape."""
+    autoencoder_training: TrainingConfig
+    """How stage 1 learns."""
+    autoencoder_from: str | None = None
+    """Recipe whose trained stage 1 has all parts of this one's, for `stages.derive_autoencoder`."""
+    prior: Callable[[AutoencoderConfig], PriorConfig]
+    """The prior over the codes of an autoencoder."""
+    prior_training: TrainingConfig
+    """How stage 2 learns."""
+    generation: GenerationConfig
+    """How pairs are drawn; the weights carry it."""
+    horizontal_flip: bool = False
+    """Whether training mirrors half of the images; not where left and right mean something."""

@@ -1,0 +1,105 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mxqvae.data.pairs import PairDataset
+
+Run = Callable[..., tuple[int, str, str]]
+COMMAND = ("data", "folder")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Thirty pictures with text files beside them, three of them with something wrong."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(30):
+        Image.new("RGB", (40, 30), (8 * number, 100, 255 - 8 * number)).save(folder / f"{number:02}.png")
+        (folder / f"{number:02}.txt").write_text(f"Colour {number}.\nA plain picture.\n")
+    (folder / "05.png").write_bytes(b"no image")
+    (folder / "06.txt").write_bytes(b"Caf\xe9\n")
+    (folder / "07.png").write_bytes((folder / "08.png").read_bytes())
+    return folder
+
+
+def test_pairs_are_built_and_reported(run: Run, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    code, stdout, _ = run(*COMMAND, photos, "--out", out, "--image-size", 16, "--processes", 1)
+    assert code == 0
+    assert stdout.splitlines()[0].startswith("train: 2")
+    assert " images, " in stdout.splitlines()[1]
+    assert stdout.splitlines()[2].startswith("tokenizer: ")
+    for part in (
+        "image is damaged or of an unknown format: left out",
+        "  05.png",
+        "image has the same pixels as another: captions put together",
+        "  08.png",
+        "caption is not UTF-8: read as Windows-1252",
+        f"images with text files beside them, seed 0: {out}",
+        f"Some pairs at a glance: {out / 'contact_sheet.png'}",
+    ):
+        assert part in stdout
+    images = [PairDataset.from_parquet(out, split).images for split in ("train", "test")]
+    assert sum(map(len, images)) == 28
+    assert images[0].shape[1:] == (16, 16, 3)
+
+
+def test_json(run: Run, photos: Path, tmp_path: Path):
+    arguments = ("--image-size", 16, "--processes", 1, "--json", "--test-share", 0, "--vocab-size", 270)
+    code, stdout, stderr = run(*COMMAND, photos, "--out", tmp_path / "out", *arguments)
+    assert (code, stderr) == (0, "")
+    assert json.loads(stdout) == json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert list(json.loads(stdout)["splits"]) == ["train"]
+    assert json.loads(stdout)["tokenizer"]["vocab_size"] <= 270
+
+
+def test_strict(run: Run, photos: Path, tmp_path: Path):
+    code, stdout, stderr = run(*COMMAND, photos, "--out", tmp_path / "out", "--strict", "--processes", 1)
+    assert (code, stdout) == (2, "")
+    error = [line for line in stderr.splitlines() if line.startswith("mxqvae: error")]
+    assert error == [
+        "mxqvae: error: 05.png: image is damaged or of an unknown format (unknown format); mend it, or leave "
+        "out --strict (it is then left out)"
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--image-size", 4), "--image-size must be at least 8, got 4"),
+        (("--seed", -1), "--seed must be at least 0, got -1"),
+        (("--max-length", 1), "--max-length must be at least 2, got 1"),
+        (("--vocab-size", 100), "--vocab-size must be at least 260, got 100"),
+        (("--processes", 0), "--processes must be at least 1, got 0"),
+        (("--test-share", 1.5), "--test-share must be at least 0 and below 1, got 1.5"),
+    ],
+)
+def test_impossible_numbers_are_refused(
+    run: Run, photos: Path, tmp_path: Path, arguments: tuple, message: str
+):
+    code, out, err = run(*COMMAND, photos, "--out", tmp_path / "out", *arguments)
+    assert (code, out, err) == (2, "", f"mxqvae: error: {message}\n")
+
+
+def test_the_source_is_never_overwritten(run: Run, photos: Path, tmp_path: Path):
+    for out in (photos, tmp_path):
+        code, _, err = run(*COMMAND, photos, "--out", out, "--overwrite")
+        assert code == 2
+        assert f"output folder {out} holds {photos}, which is to be read" in err
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "a.csv").write_text("file,text\n01.png,x\n")
+    code, _, err = run(*COMMAND, lists / "a.csv", "--images", photos, "--out", photos, "--overwrite")
+    assert (code, err.count("\n")) == (2, 1)
+    assert (photos / "01.png").exists()
+
+
+def test_a_path_that_is_nothing(run: Run, tmp_path: Path):
+    code, _, err = run(*COMMAND, tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert code == 2
+    assert "no such file or folder; give one, or a data set of the hub as user/name" in err
+    assert err.count("\n") == 1

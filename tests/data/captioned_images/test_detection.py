@@ -1,0 +1,78 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mxqvae.data.captioned_images.columns import AskedColumns
+from mxqvae.data.captioned_images.detection import open_source
+from mxqvae.errors import MxqvaeError
+
+NOTHING_ASKED = AskedColumns()
+
+
+def test_every_layout_reads_as_the_same_pairs(written: Any, examples: list[Any], image_bytes: Callable):
+    source = open_source(str(written.path), NOTHING_ASKED)
+    pairs = list(source)
+    assert source.layout == written.layout
+    assert [pair.captions for pair in pairs] == [example.captions for example in examples]
+    assert [image_bytes(pair) for pair in pairs] == [example.png for example in examples]
+    assert len(pairs) <= source.count() <= sum(len(example.captions) for example in examples)
+    assert list(source) == pairs
+
+
+def test_names_tell_where_a_pair_is(written: Any, examples: list[Any]):
+    pairs = list(open_source(str(written.path), NOTHING_ASKED))
+    assert len({pair.name for pair in pairs}) == len(pairs)
+    if "binary" not in str(written.path) and written.path.suffix != ".parquet":
+        for pair, example in zip(pairs, examples, strict=True):
+            assert example.name.removesuffix(".png") in pair.name
+
+
+def test_images_elsewhere(tmp_path: Path, examples: list[Any], image_bytes: Callable):
+    (tmp_path / "images").mkdir()
+    for example in examples:
+        (tmp_path / "images" / example.name).write_bytes(example.png)
+    lines = [json.dumps({"file_name": e.name, "caption": e.captions[0]}) for e in examples]
+    (tmp_path / "lists").mkdir()
+    path = tmp_path / "lists" / "a.jsonl"
+    path.write_text("\n".join(lines))
+    pairs = list(open_source(str(path), NOTHING_ASKED, tmp_path / "images"))
+    assert [image_bytes(pair) for pair in pairs] == [example.png for example in examples]
+    with pytest.raises(MxqvaeError, match=r"--images .*nowhere: no such folder"):
+        open_source(str(path), NOTHING_ASKED, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, r"no captioned images in it; looked for metadata\.jsonl, .*\*\.tar and images"),
+        (lambda folder: (folder / "notes.txt").touch(), "no captioned images"),
+        (
+            lambda folder: [(folder / name).touch() for name in ("b.jsonl", "a.csv")],
+            r"holds a\.csv, b\.jsonl; give one of them",
+        ),
+    ],
+)
+def test_a_folder_that_fits_nothing(tmp_path: Path, make: Callable[[Path], Any], message: str):
+    make(tmp_path)
+    with pytest.raises(MxqvaeError, match=message):
+        open_source(str(tmp_path), NOTHING_ASKED)
+
+
+def test_paths_that_fit_nothing(tmp_path: Path):
+    (tmp_path / "pairs.docx").touch()
+    with pytest.raises(MxqvaeError, match=r"no known layout; give a folder, or a file that ends in \.jsonl"):
+        open_source(str(tmp_path / "pairs.docx"), NOTHING_ASKED)
+    with pytest.raises(MxqvaeError, match="no such file or folder"):
+        open_source(str(tmp_path / "nowhere"), NOTHING_ASKED)
+
+
+@pytest.mark.parametrize("layout", ["text files", "COCO"])
+@pytest.mark.parametrize("asked", [AskedColumns(split="part"), AskedColumns(caption="alt")])
+def test_layouts_without_columns_refuse_their_names(
+    write_layout: Callable[[str], Path], layout: str, asked: AskedColumns
+):
+    with pytest.raises(MxqvaeError, match=r"--(split-column part|caption-column alt): .* have no columns"):
+        open_source(str(write_layout(layout)), asked)

@@ -1,0 +1,49 @@
+"""`datasets.load_dataset` opens local folders as it opens the hub's, so that nothing here needs a network."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mxqvae.data.captioned_images.columns import AskedColumns
+from mxqvae.data.captioned_images.hub import HubDataset
+from mxqvae.errors import MxqvaeError
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def test_all_splits_are_streamed(tmp_path: Path, examples: list[Any], image_bytes: Callable):
+    for split, some in (("train", examples[:8]), ("test", examples[8:])):
+        folder = tmp_path / "set" / split
+        folder.mkdir(parents=True)
+        for example in some:
+            (folder / example.name).write_bytes(example.png)
+        lines = [json.dumps({"file_name": e.name, "captions": e.captions}) for e in some]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+    source = HubDataset(str(tmp_path / "set"), AskedColumns())
+    pairs = list(source)
+    assert [pair.captions for pair in pairs] == [example.captions for example in examples]
+    assert [image_bytes(pair) for pair in pairs] == [example.png for example in examples]
+    assert pairs[0].name.startswith("train, row 0")
+    assert pairs[-1].name.startswith("test, row 3")
+    assert source.count() in (0, 12)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MxqvaeError, match=r"user/pets is read with the library datasets; .*'mxqvae\[hub\]'"):
+        HubDataset("user/pets", AskedColumns())
+
+
+def test_a_name_that_is_not_there(tmp_path: Path):
+    with pytest.raises(
+        MxqvaeError, match=r"data set nobody/nothing: not opened .*; check its name and the network"
+    ):
+        HubDataset("nobody/nothing", AskedColumns())

@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mxqvae.data.captioned_images.columns import AskedColumns
+from mxqvae.data.captioned_images.metadata_file import MetadataFiles
+from mxqvae.data.captioned_images.source import FileRange, SourcePair
+from mxqvae.errors import MxqvaeError
+
+NOTHING_ASKED = AskedColumns()
+
+
+def read(path: Path, asked: AskedColumns = NOTHING_ASKED) -> list[SourcePair]:
+    return list(MetadataFiles([path], asked))
+
+
+def test_lines_of_one_image_are_put_together_where_they_meet(tmp_path: Path):
+    path = tmp_path / "metadata.csv"
+    path.write_text("file_name,caption\na.png,one\na.png,two\nb.png,three\na.png,four\n")
+    pairs = read(path)
+    assert [(pair.name, pair.captions) for pair in pairs] == [
+        ("a.png", ("one", "two")),
+        ("b.png", ("three",)),
+        ("a.png", ("four",)),
+    ]
+    assert pairs[0].image == FileRange(str(tmp_path / "a.png"))
+
+
+def test_halves_that_are_not_known(tmp_path: Path):
+    path = tmp_path / "metadata.jsonl"
+    rows = [
+        {"file_name": "a.png", "captions": []},
+        {"file_name": None, "captions": ["alone"]},
+        {"file_name": "", "captions": ["alone too"]},
+        {"file_name": "b.png"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    assert [(pair.name, pair.image is None, pair.captions) for pair in read(path)] == [
+        ("a.png", False, ()),
+        ("metadata.jsonl, line 2", True, ("alone",)),
+        ("metadata.jsonl, line 3", True, ("alone too",)),
+        ("b.png", False, ()),
+    ]
+
+
+def test_groups(tmp_path: Path):
+    path = tmp_path / "metadata.jsonl"
+    path.write_text('{"file": "a.png", "text": "x", "id": 7}\n{"file": "b.png", "text": "y", "id": null}\n')
+    assert [pair.group for pair in read(path, AskedColumns(group="id"))] == ["7", None]
+    assert [pair.group for pair in read(path)] == [None, None]
+
+
+def test_bytes_that_are_not_utf8_and_a_byte_order_mark(tmp_path: Path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbffile_name;x,text\nb.png,caf\xe9\n")
+    (pair,) = read(tmp_path / "a.csv", AskedColumns(image="file_name;x"))
+    assert pair.captions == ("caf\udce9",)
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"file": "\xe9.png", "text": "caf\xe9"}\n')
+    (pair,) = read(tmp_path / "a.jsonl")
+    assert pair.captions == ("caf\udce9",)
+    assert pair.name == "�.png"
+
+
+def test_tabs(tmp_path: Path):
+    (tmp_path / "a.tsv").write_text("file\tcaption\na.png\tone, two\n")
+    assert [pair.captions for pair in read(tmp_path / "a.tsv")] == [("one, two",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"file": "a", "text": "b"}\n{"file"\n', r"a\.jsonl, line 2: not JSON"),
+        ("a.jsonl", "[1]\n", r"a\.jsonl, line 1: not a JSON object"),
+        (
+            "a.jsonl",
+            '{"file": 3, "text": "b"}\n',
+            "line 1: file is no file name; name another with --image-column",
+        ),
+        (
+            "a.jsonl",
+            '{"file": "a", "text": 3}\n',
+            "line 1, column text: holds int, not text; .*--caption-column",
+        ),
+        ("a.csv", "name,text\nx,y\n", "no image column found among name, text; name it with --image-column"),
+        ("a.csv", "file,words\nx,y\n", "no caption column found among file, words; .*--caption-column"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, text: str, message: str):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MxqvaeError, match=message):
+        read(tmp_path / name)
+
+
+def test_an_asked_column_that_is_missing(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("file,text\nx,y\n")
+    for asked in (AskedColumns(image="z"), AskedColumns(caption="z"), AskedColumns(group="z")):
+        with pytest.raises(
+            MxqvaeError, match=r"no column 'z'; choose --(image|caption|group)-column from file, text"
+        ):
+            read(tmp_path / "a.csv", asked)
