@@ -54,7 +54,7 @@ def train_autoencoder(
     Raises:
         MxqvaeError: A data set or an `out` that does not fit.
     """
-    _check_model_folder(out)
+    check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train")
     tokenizer = tokenizer_of(data, pairs.captions, recipe.caption_length)
     token_ids = tokenizer.encode(pairs.captions)
@@ -100,7 +100,7 @@ def derive_autoencoder(recipe: Recipe, source: Path, out: Path) -> None:
     Raises:
         MxqvaeError: No stage 1 in `source`, or one without the parts that the recipe asks for.
     """
-    _check_model_folder(out)
+    check_model_folder(out)
     trained, tokenizer = load_autoencoder(source / "autoencoder"), load_tokenizer(source)
     if not isinstance(trained, ConcatenatedAutoencoder):
         raise MxqvaeError(f"stage 1 in {source} is joint and has no parts to take; train it anew")
@@ -237,7 +237,7 @@ def _identity(config: Any, training: TrainingConfig, num_processes: int, data: l
     return json.dumps(settings | {"data": hashlib.sha256(json.dumps(data).encode()).hexdigest()})
 
 
-def _check_model_folder(out: Path) -> None:
+def check_model_folder(out: Path) -> None:
     """Refuse a folder that holds something else than a model in the making."""
     if out.exists() and not out.is_dir():
         raise MxqvaeError(f"{out} is not a folder; choose another output folder")

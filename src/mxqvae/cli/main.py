@@ -35,6 +35,7 @@ COMMANDS = (
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
+    Command(("train", "joint-gan"), "train the baseline JointGAN + MMVAE of Table 3", "train", "joint_gan"),
     Command(
         ("train", "contrastive"),
         "train a joint embedding on real pairs, for retrieval",

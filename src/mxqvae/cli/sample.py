@@ -53,21 +53,34 @@ def sample(
 
     check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
 
+    from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs
     from mxqvae.config import to_tree
-    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
-    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     given = {name: value for name, value in filters.items() if value is not None}
-    sampling = replace(generator.generation.sampling, **given)
-    if num_refinements is None:
-        num_refinements = generator.generation.num_refinements
+    folder = find_weights(weights or SHIPPED_WEIGHTS)
+    if holds_latent_pairs(folder):
+        if num_refinements is not None:
+            given["num_refinements"] = num_refinements
+        if given:
+            name = next(iter(given)).replace("_", "-")
+            raise MxqvaeError(f"--{name}: {folder} is a JointGAN + MMVAE, which draws no codes; leave it out")
+        drawn_as = {}
+        start = time.monotonic()
+        batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
+    else:
+        generator = PairGenerator.from_pretrained(folder)
+        sampling = replace(generator.generation.sampling, **given)
+        if num_refinements is None:
+            num_refinements = generator.generation.num_refinements
+        drawn_as = to_tree(sampling) | {"num_refinements": num_refinements}
+        start = time.monotonic()
+        batches = generator.sample(
+            num, seed=seed, first=first, sampling=sampling, num_refinements=num_refinements
+        )
     progress = NoProgress() if json else progress_on()
-    start = time.monotonic()
-    batches = generator.sample(
-        num, seed=seed, first=first, sampling=sampling, num_refinements=num_refinements
-    )
     with progress.task("sample", total=num, unit="pairs") as advance:
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
     seconds = time.monotonic() - start
@@ -77,8 +90,7 @@ def sample(
             "num": num,
             "seed": seed,
             "first": first,
-            **to_tree(sampling),
-            "num_refinements": num_refinements,
+            **drawn_as,
             "weights": str(weights or SHIPPED_WEIGHTS),
             "out": str(out),
             "seconds": round(seconds, 3),

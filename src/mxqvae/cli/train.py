@@ -66,6 +66,24 @@ def prior(
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
 
+def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
+    """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
+
+    Args:
+        data: Folder of the data set, such as `mxqvae data` builds.
+        out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
+        seed: Seed of the weights, the batch order and the noise.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
+    from mxqvae.progress import format_duration, progress_on
+
+    training = LatentPairsTraining() if seed is None else with_seed(LatentPairsTraining(), seed)
+    seconds = train_latent_pairs(data, out, training, progress=progress_on())
+    print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
+
+
 def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, changes: Changes = ()) -> None:
     """Train the judge on MNIST's training digits, never on samples. Ctrl-C keeps a checkpoint.
 

@@ -100,7 +100,7 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
 def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int) -> Tensor:
     """The 64 samples from number `start`: indices (64, T)."""
     length, device = prior.config.sequence_length, prior.head.weight.device
-    noise = torch.stack([_uniform(seed, start + row, length) for row in range(BLOCK_SIZE)]).to(device)
+    noise = torch.stack([uniform_noise(seed, start + row, length) for row in range(BLOCK_SIZE)]).to(device)
     indices = torch.empty(BLOCK_SIZE, length, dtype=torch.int64, device=device)
     past = prior.transformer.empty_cache(BLOCK_SIZE, length)
     code = indices.new_full((BLOCK_SIZE,), prior.start_index)
@@ -139,7 +139,7 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)[:, 0]
 
 
-def _uniform(seed: int, sample: int, length: int) -> Tensor:
+def uniform_noise(seed: int, sample: int, length: int) -> Tensor:
     """`length` numbers in [0, 1), float64, that belong to this sample of this seed (Philox)."""
     raw = np.random.Philox(key=np.array([seed, sample], dtype=np.uint64)).random_raw(length)
     return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-53)

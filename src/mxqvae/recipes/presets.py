@@ -43,7 +43,7 @@ def cpu_autoencoder(pairs: PairShape) -> MXQVAEConfig:
         vocab_size=pairs.vocab_size,
         caption_length=pairs.caption_length,
         latent_size=128,
-        image=_cpu_image(pairs),
+        image=cpu_image(pairs),
         text=AttentiveTextConfig(num_latents=8),
         joint=TransformerConfig(num_layers=2, width=128, num_heads=4),
         joint_positions=True,
@@ -133,8 +133,8 @@ def cpu_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
         vocab_size=pairs.vocab_size,
         caption_length=pairs.caption_length,
         latent_size=128,
-        image=_cpu_image(pairs),
-        text=AttentiveTextConfig(num_latents=_num_short_runs(pairs.caption_length)),
+        image=cpu_image(pairs),
+        text=AttentiveTextConfig(num_latents=short_runs(pairs.caption_length)),
         joint=TransformerConfig(num_layers=2, width=128, num_heads=4),
         joint_positions=True,
         quantizer=QuantizerConfig(num_codes=1024, code_size=64, average_decay=0.99, reset_below=0.5),
@@ -152,8 +152,12 @@ def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     )
 
 
-def _num_short_runs(caption_length: int) -> int:
-    """Text codes of two tokens each, or of the next number of tokens, up to five, that divides the length."""
+def short_runs(caption_length: int) -> int:
+    """How many runs of two tokens, or the next number of tokens up to five that divides it, a caption has.
+
+    Raises:
+        MxqvaeError: None of them does.
+    """
     for run in range(2, 6):
         if caption_length % run == 0:
             return caption_length // run
@@ -169,5 +173,6 @@ def _num_convolved(caption_length: int, most: int = 20) -> int:
     return max(1, most - (most - caption_length) % 4)
 
 
-def _cpu_image(pairs: PairShape) -> ImageConfig:
+def cpu_image(pairs: PairShape) -> ImageConfig:
+    """The image half of the `cpu` presets: 8 x 8 pixels a latent."""
     return ImageConfig(image_size=pairs.image_size, strides=(4, 2), widths=(48, 128), num_residual_blocks=2)

@@ -1,0 +1,229 @@
+"""JointGAN + MMVAE together: trained into one model folder, sampled like the models it stands beside.
+
+tokenizer.json
+mmvae/config.json, mmvae/model.safetensors
+joint_gan/config.json, joint_gan/model.safetensors
+runs/mmvae, runs/joint_gan      checkpoints, logs and pictures
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mxqvae.autoencoder.text import AttentiveTextConfig
+from mxqvae.baselines.joint_gan import JointGAN, JointGANConfig, LatentPairs
+from mxqvae.baselines.mmvae import MMVAE, MMVAEConfig
+from mxqvae.config import to_tree
+from mxqvae.data.batch import PairBatch, PairShape, to_bytes
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.pipeline import TOKENIZER_FILE, load_tokenizer
+from mxqvae.output_file import new_output_file
+from mxqvae.pretrained import load_pretrained, save_pretrained
+from mxqvae.prior.sampling import BLOCK_SIZE, uniform_noise
+from mxqvae.progress import NoProgress, Progress
+from mxqvae.recipes.presets import cpu_image, short_runs
+from mxqvae.stages import NUM_PICTURED, PAIRS_AT_A_TIME, check_model_folder, tokenizer_of
+from mxqvae.training.loop import TrainingConfig, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentPairsTraining:
+    """How both parts learn; the defaults cost what the recipe pairs-cpu does, about."""
+
+    mmvae: TrainingConfig = TrainingConfig(num_steps=12_000, batch_size=64, learning_rate=1e-3)
+    """The MMVAE."""
+    joint_gan: TrainingConfig = TrainingConfig(
+        num_steps=20_000, batch_size=256, learning_rate=2e-4, weight_decay=0.0, bf16=False
+    )
+    """The JointGAN."""
+
+
+class DecodedPairs(NamedTuple):
+    """B pairs, as people look at them."""
+
+    images: np.ndarray
+    """(B, H, W, 3) uint8."""
+    captions: list[str]
+    """B raw captions."""
+
+
+class LatentPairGenerator:
+    """Tokenizer, MMVAE and JointGAN of one model, in eval mode."""
+
+    def __init__(self, tokenizer: CaptionTokenizer, mmvae: MMVAE, joint_gan: JointGAN) -> None:
+        """Put the parts together.
+
+        Raises:
+            MxqvaeError: They were not made for each other.
+        """
+        if mmvae.config.joint_size != joint_gan.config.joint_size:
+            raise MxqvaeError("the JointGAN was trained on latents of another MMVAE; train it on this one's")
+        if (mmvae.config.vocab_size, mmvae.config.caption_length) != (
+            tokenizer.vocab_size,
+            tokenizer.max_length,
+        ):
+            raise MxqvaeError("the tokenizer is not the MMVAE's; use the one it was trained with")
+        self.tokenizer, self.mmvae, self.joint_gan = tokenizer, mmvae.eval(), joint_gan.eval()
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> "LatentPairGenerator":
+        """Load a folder of `train_latent_pairs`.
+
+        Raises:
+            MxqvaeError: A file that is missing or damaged.
+        """
+        remedy = "train it with `mxqvae train joint-gan`"
+        mmvae = load_pretrained(folder / "mmvae", MMVAEConfig, MMVAE, remedy)
+        joint_gan = load_pretrained(folder / "joint_gan", JointGANConfig, JointGAN, remedy)
+        return cls(load_tokenizer(folder), mmvae, joint_gan)
+
+    def sample(self, num: int, *, seed: int = 0, first: int = 0) -> Iterator[DecodedPairs]:
+        """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
+
+        A pair is a function of the weights, `seed` and its number alone: blocks of 64 are computed whole.
+
+        Raises:
+            MxqvaeError: At once, a number out of range.
+        """
+        if num < 1:
+            raise MxqvaeError(f"num must be at least 1, got {num}")
+        if not 0 <= first < 2**63:
+            raise MxqvaeError(f"first must be in [0, 2^63), got {first}")
+        if not 0 <= seed < 2**64:
+            raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
+        return self._sample(num, seed, first)
+
+    def _sample(self, num: int, seed: int, first: int) -> Iterator[DecodedPairs]:
+        last = first + num
+        for number in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
+            start = number * BLOCK_SIZE
+            length = 2 * self.joint_gan.config.noise_size
+            uniform = torch.stack([uniform_noise(seed, start + row, length) for row in range(BLOCK_SIZE)])
+            # The inverse of the normal distribution, kept from minus infinity.
+            noise = torch.special.ndtri(uniform.clamp(min=2.0**-54)).float()
+            pairs = self._decode(self.joint_gan.sample(noise))
+            wanted = slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
+            yield DecodedPairs(pairs.images[wanted], pairs.captions[wanted])
+
+    def _decode(self, latents: LatentPairs) -> DecodedPairs:
+        pairs = self.mmvae.decode(latents.image, latents.text)
+        return DecodedPairs(to_bytes(pairs.images).numpy(), self.tokenizer.decode(pairs.token_ids))
+
+
+def train_latent_pairs(
+    data: Path,
+    out: Path,
+    training: LatentPairsTraining = LatentPairsTraining(),
+    *,
+    progress: Progress | None = None,
+) -> float:
+    """Train the MMVAE and then the JointGAN on the whole pairs of a data set; resumes what was interrupted.
+
+    Returns:
+        Seconds of training, earlier sessions included.
+
+    Raises:
+        MxqvaeError: A data set without whole pairs, or an `out` that holds something else.
+    """
+    check_model_folder(out)
+    pairs = PairDataset.from_parquet(data, "train").whole()
+    if not len(pairs):
+        raise MxqvaeError(f"data set {data}: no image has a caption; the baseline learns from whole pairs")
+    tokenizer = tokenizer_of(data, pairs.captions, None)
+    config = mmvae_config(pairs.shape(tokenizer))
+    token_ids = tokenizer.encode(pairs.captions)
+    torch.manual_seed(training.mmvae.seed)
+    mmvae = MMVAE(config)
+    run = out / "runs" / "mmvae"
+
+    def picture(step: int) -> None:
+        rows = torch.arange(min(NUM_PICTURED, len(pairs)))
+        batch = PairBatch(pairs.images_of(rows), token_ids[rows])
+        decoded = mmvae.decode(*mmvae.encode(batch))
+        captions = [*tokenizer.decode(batch.token_ids), *tokenizer.decode(decoded.token_ids)]
+        images = to_bytes(torch.cat([batch.images, decoded.images])).numpy()
+        with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
+            contact_sheet(images, captions, columns=len(rows)).save(path, format="PNG")
+
+    content = hashlib.sha256(json.dumps(pairs.captions).encode())
+    content.update(pairs.images.numpy().tobytes())
+    seconds = train(
+        mmvae,
+        lambda rows: PairBatch(pairs.images_of(rows), token_ids[rows]),
+        len(pairs),
+        training.mmvae,
+        run,
+        identity=_identity(config, training.mmvae, content.hexdigest()),
+        description="train mmvae",
+        progress=progress,
+        on_checkpoint=picture,
+    )
+    tokenizer.save(out / TOKENIZER_FILE)
+    save_pretrained(out / "mmvae", config, mmvae)
+
+    latents = encode_latents(mmvae, pairs, token_ids, progress=progress)
+    gan_config = JointGANConfig(joint_size=config.joint_size)
+    torch.manual_seed(training.joint_gan.seed)
+    joint_gan = JointGAN(gan_config)
+    joint_gan.standardise_by(latents)
+    seconds += train(
+        joint_gan,
+        lambda rows: LatentPairs(latents.image[rows], latents.text[rows]),
+        len(pairs),
+        training.joint_gan,
+        out / "runs" / "joint_gan",
+        identity=_identity(gan_config, training.joint_gan, content.hexdigest() + str(training.mmvae)),
+        description="train joint gan",
+        progress=progress,
+    )
+    save_pretrained(out / "joint_gan", gan_config, joint_gan)
+    return seconds
+
+
+def holds_latent_pairs(folder: Path) -> bool:
+    """Whether a model folder holds a JointGAN + MMVAE rather than the two stages of a recipe."""
+    return (folder / "joint_gan").is_dir()
+
+
+def with_seed(training: LatentPairsTraining, seed: int) -> LatentPairsTraining:
+    """The same training from another seed."""
+    parts = {"mmvae": training.mmvae, "joint_gan": training.joint_gan}
+    return LatentPairsTraining(**{name: replace(part, seed=seed) for name, part in parts.items()})
+
+
+def mmvae_config(pairs: PairShape) -> MMVAEConfig:
+    """The sizes of the recipe pairs-cpu, so that the encoders and decoders of both rows are the same."""
+    return MMVAEConfig(
+        vocab_size=pairs.vocab_size,
+        caption_length=pairs.caption_length,
+        image=cpu_image(pairs),
+        text=AttentiveTextConfig(num_latents=short_runs(pairs.caption_length)),
+    )
+
+
+def encode_latents(
+    mmvae: MMVAE, pairs: PairDataset, token_ids: Tensor, *, progress: Progress | None = None
+) -> LatentPairs:
+    """The joint latents (N, Z) of both halves of all pairs, in eval mode."""
+    images, texts = [], []
+    with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
+        for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
+            image, text = mmvae.encode(PairBatch(pairs.images_of(rows), token_ids[rows]))
+            images.append(image)
+            texts.append(text)
+            advance(len(rows))
+    return LatentPairs(torch.cat(images), torch.cat(texts))
+
+
+def _identity(config: MMVAEConfig | JointGANConfig, training: TrainingConfig, data: str) -> str:
+    return json.dumps({"model": to_tree(config), "training": to_tree(training), "data": data})
