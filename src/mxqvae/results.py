@@ -23,6 +23,7 @@ from mxqvae.evaluation.correlation import CorrelationScore
 from mxqvae.evaluation.diversity import DiversityScore
 from mxqvae.evaluation.likelihood import LikelihoodScore
 from mxqvae.evaluation.memorization import MemorizationScore
+from mxqvae.evaluation.similarity import SimilarityComparison
 from mxqvae.output_file import new_output_file
 
 if TYPE_CHECKING:
@@ -133,8 +134,26 @@ class Table2Result(Run):
     """What came out."""
 
 
-Result = Table1Result | Table2Result
-RESULTS: dict[str, type[Result]] = {"table1": Table1Result, "table2": Table2Result}
+@configuration
+class Table3Result(Run):
+    """One row of Table 3 on one data set, as it was run."""
+
+    table: Literal["table3"] = "table3"
+    """The table it belongs to."""
+    data_set: str
+    """The captioned images that it was trained on and is scored against."""
+    references: str
+    """Split that the references come from."""
+    figures: SimilarityComparison
+    """Samples between ceiling and floor."""
+
+
+Result = Table1Result | Table2Result | Table3Result
+RESULTS: dict[str, type[Result]] = {
+    "table1": Table1Result,
+    "table2": Table2Result,
+    "table3": Table3Result,
+}
 
 
 def write_result(result: Result, folder: Path) -> Path:
@@ -181,10 +200,11 @@ def read_results(folder: Path) -> list[Result]:
     """
     if not folder.is_dir():
         raise MxqvaeError(f"{folder}: no such folder; name the folder of the result files")
-    results: dict[tuple[str, str, int], Result] = {}
+    results: dict[tuple[str, str, str, int], Result] = {}
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
-        other = results.setdefault((result.table, result.row, result.seed), result)
+        data_set = result.data_set if isinstance(result, Table3Result) else ""
+        other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(
                 f"{folder}: {other.name}.json and {result.name}.json both hold the row {result.row!r} of "

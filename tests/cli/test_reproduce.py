@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mxqvae.config import to_json
 from mxqvae.data.caption_mnist import CaptionMnistConfig
+from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
 from mxqvae.reproduction import table1
 from mxqvae.reproduction.table1 import Table1Reproduction
 
@@ -54,6 +56,28 @@ def test_all_rows_are_run_by_default_and_shared_steps_counted_once(run: Run, tmp
     ]
     data = [line for line in out.splitlines() if line.split()[0] == "data"]
     assert ["done" in line for line in data] == [False, True, True, True, True]
+
+
+def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
+    command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'manifest.json'} is missing; build the data set" in err
+    manifest = Manifest(
+        layout="folder",
+        config=CaptionedImagesConfig(),
+        splits={},
+        tokenizer=TokenizerCounts(vocab_size=500, max_length=16, longest_caption=20, num_cut=1),
+        problems={},
+    )
+    (tmp_path / "manifest.json").write_text(to_json(manifest))
+    code, out, _ = run(*command)
+    assert code == 0
+    steps = ["autoencoder", "prior", "samples", "table3"]
+    assert [
+        line.split()[0].rpartition("/")[2].rpartition("-")[2] for line in out.splitlines()[-5:-1]
+    ] == steps
+    assert run(*command, "--recipe", "flowers")[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,59 @@ def table2(
         _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
 
 
+def table3(
+    *,
+    data: Path,
+    data_set: str,
+    recipe: str = "photos-cpu",
+    rows: tuple[str, ...] = (),
+    references: str = "test",
+    work: Path = Path("runs/table3"),
+    results: Path = RESULTS,
+    seed: int = 0,
+    dry_run: bool = False,
+) -> None:
+    """Train rows of Table 3 on a data set of captioned images, sample them, score them, write result files.
+
+    What is in the work folder is used again; the same command goes on where it was stopped. Takes the
+    packages of the extra `similarity`, and hours on two cores: --dry-run tells how many.
+
+    Args:
+        data: Folder of the data set, such as `mxqvae data folder` or `mxqvae data flowers102` builds.
+        data_set: Its name in the table; Flower and CUB stand beside the poster's.
+        recipe: Recipe of the row MXQ-VAE: photos-cpu, photos-paper, or pairs-cpu where left and right matter.
+        rows: Rows to run, such as mxqvae; without it, all.
+        references: Split that the references come from: test, of which the models know nothing, or train.
+        work: Folder for models and samples of this data set; kept.
+        results: Folder for the result files, which `mxqvae report` reads.
+        seed: Seed of training and sampling.
+        dry_run: Print the steps and what they take, and stop.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.progress import progress_on
+    from mxqvae.recipes import find_recipe
+    from mxqvae.report.table3 import HEADER, table3_lines
+    from mxqvae.reproduction.rows import TABLE3_ROWS
+    from mxqvae.reproduction.table3 import Table3Reproduction
+    from mxqvae.results import Table3Result, read_results
+
+    find_recipe(recipe)
+    run = Table3Reproduction(
+        work=work / data_set,
+        results=results,
+        data=data,
+        data_set=data_set,
+        recipe=recipe,
+        reference_split=references,
+        seed=seed,
+        progress=progress_on(),
+    )
+    if _run(run, rows, TABLE3_ROWS, dry_run):
+        scored = [result for result in read_results(results) if isinstance(result, Table3Result)]
+        _print_table("Table 3: captions against those of similar images", HEADER, table3_lines(scored))
+
+
 def _run(
     reproduction: "Reproduction", names: Sequence[str], rows: Mapping[str, "Row"], dry_run: bool
 ) -> bool:

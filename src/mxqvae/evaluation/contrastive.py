@@ -170,7 +170,7 @@ class JointEmbedding:
                 f"the joint embedding reads (N, {size}, {size}, 3) torch.uint8 images, not "
                 f"{tuple(images.shape)} {images.dtype}; train one on images of this size"
             )
-        parts = [torch.zeros(0, self.model.config.embedding_size)]
+        parts = []
         with progress.task(description, total=len(images), unit="images") as advance:
             for batch in images.split(PAIRS_AT_A_TIME):
                 parts.append(self.model.embed_images(to_floats(batch)))
@@ -182,7 +182,7 @@ class JointEmbedding:
         """Vectors (N, E) of length 1 of N captions; what is too long is cut."""
         token_ids = self.tokenizer.encode(captions)
         parts = [self.model.embed_captions(batch) for batch in token_ids.split(PAIRS_AT_A_TIME)]
-        return torch.cat([torch.zeros(0, self.model.config.embedding_size), *parts])
+        return torch.cat(parts)
 
     def score(self, images: Tensor, captions: list[str]) -> Tensor:
         """Cosine (N), in [-1, 1], of the two vectors of each pair: how well it belongs together."""

@@ -85,7 +85,7 @@ def train_contrastive(
     model = ContrastiveModel(config)
     token_ids = tokenizer.encode(pairs.captions)
     content = hashlib.sha256("\n".join(pairs.captions).encode())
-    content.update(pairs.images.numpy())
+    content.update(pairs.images.numpy().tobytes())
     train(
         model,
         lambda rows: PairBatch(shift(pairs.images_of(rows)), token_ids[rows]),

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.report import table1, table2
+from mxqvae.report import table1, table2, table3
 from mxqvae.report.goals import render_goals
 from mxqvae.report.runs import render_runs
-from mxqvae.results import Result, Table1Result, Table2Result, read_results
+from mxqvae.results import Result, Table1Result, Table2Result, Table3Result, read_results
 
 
 def update_readme(readme: Path, results: Path) -> bool:
@@ -52,17 +52,19 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     """
     first = [result for result in results if isinstance(result, Table1Result)]
     second = [result for result in results if isinstance(result, Table2Result)]
-    for runs, poster in ((first, table1.POSTER), (second, table2.POSTER)):
+    third = [result for result in results if isinstance(result, Table3Result)]
+    for runs, rows in ((first, table1.POSTER), (second, table2.POSTER), (third, table3.ROWS)):
         for run in runs:
-            if run.row not in poster:
+            if run.row not in rows:
                 raise MxqvaeError(
                     f"results/{run.name}.json: {run.table} has no row {run.row!r}; "
-                    f"choose from {', '.join(poster)}"
+                    f"choose from {', '.join(rows)}"
                 )
     return {
         "table1": table1.render_table1(first),
         "table1-kinds": table1.render_kinds(first),
         "table2": table2.render_table2(second),
+        "table3": table3.render_table3(third),
         "measures": table2.render_measures(second),
         "goals": render_goals(first, second),
         "runs": render_runs(results),

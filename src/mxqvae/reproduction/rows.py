@@ -1,4 +1,4 @@
-"""The rows of the paper's tables, and the steps that make their models from the raw digits."""
+"""The rows of the paper's tables, and the steps that make their models."""
 
 import datetime
 import time
@@ -53,6 +53,11 @@ TABLE2_ROWS = {
     "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
 }
 
+TABLE3_ROWS = {
+    "joint-gan-mmvae": Row(label="Joint GAN + MMVAE", recipe="joint-gan-mmvae"),
+    "mxqvae": Row(label="MXQ-VAE", recipe="photos-cpu"),
+}
+
 
 def find_row(rows: Mapping[str, Row], name: str) -> Row:
     """The row of this name.
@@ -67,18 +72,14 @@ def find_row(rows: Mapping[str, Row], name: str) -> Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction(ABC):
-    """Where rows are reproduced, and from what."""
+    """Where rows are reproduced, and how their models are made."""
 
     work: Path
     """Folder for data, models and samples; kept."""
     results: Path
     """Folder for the result files."""
-    mnist: Path | None = None
-    """Folder of the raw digits; none: cache or download."""
     seed: int = 0
     """Seed of training and sampling; the data set's own seed stays."""
-    data: CaptionMnistConfig = CaptionMnistConfig()
-    """The data set."""
     progress: Progress = NoProgress()
     """Where the run says how far it is."""
 
@@ -91,20 +92,23 @@ class Reproduction(ABC):
         """
 
     @property
+    @abstractmethod
+    def data_folder(self) -> Path:
+        """Where the data set is, or will be once its step has run."""
+
+    @property
+    @abstractmethod
+    def data_settings(self) -> dict[str, Any]:
+        """Whatever decides what is in the data set; plain JSON."""
+
+    @abstractmethod
+    def pair_shape(self, recipe: Recipe) -> PairShape:
+        """What the data set's pairs look like to the recipe's models."""
+
+    @property
     def folder(self) -> WorkFolder:
         """The work folder with its records."""
         return WorkFolder(self.work, self.progress)
-
-    def data_step(self) -> Step:
-        """Caption MNIST, shared by all rows."""
-        return Step(
-            name="data",
-            cost="data",
-            made=self.work / "data",
-            settings={"data": to_tree(self.data)},
-            run=self._build_data,
-            minutes=0.5,
-        )
 
     def model_folder(self, recipe: str) -> Path:
         """The folder of the model that a recipe makes."""
@@ -116,7 +120,11 @@ class Reproduction(ABC):
         if recipe.autoencoder_from is not None:
             earlier = self.autoencoder_steps(recipe.autoencoder_from)
             source = self.model_folder(recipe.autoencoder_from)
-            settings = {**earlier[-1].settings, "arranged_for": name, "model": to_tree(_models(recipe)[0])}
+            settings = {
+                **earlier[-1].settings,
+                "arranged_for": name,
+                "model": to_tree(self._models(recipe)[0]),
+            }
             return [
                 *earlier,
                 self._autoencoder_step(
@@ -125,9 +133,9 @@ class Reproduction(ABC):
             ]
 
         def train() -> float:
-            return train_autoencoder(recipe, self.work / "data", out, seed=self.seed, progress=self.progress)
+            return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
-        settings = self._settings(name, recipe, _models(recipe)[0], recipe.autoencoder_training)
+        settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
         return [self._autoencoder_step(out, settings, 45, train)]
 
     def prior_step(self, name: str) -> Step:
@@ -140,9 +148,9 @@ class Reproduction(ABC):
             made=out / "prior" / "config.json",
             settings={
                 "stage1": stage1,
-                **self._settings(name, recipe, _models(recipe)[1], recipe.prior_training),
+                **self._settings(name, recipe, self._models(recipe)[1], recipe.prior_training),
             },
-            run=lambda: train_prior(recipe, self.work / "data", out, seed=self.seed, progress=self.progress),
+            run=lambda: train_prior(recipe, self.data_folder, out, seed=self.seed, progress=self.progress),
             minutes=75,
         )
 
@@ -179,7 +187,7 @@ class Reproduction(ABC):
         self, name: str, recipe: Recipe, model: AutoencoderConfig | PriorConfig, training: TrainingConfig
     ) -> dict[str, Any]:
         return {
-            "data": to_tree(self.data),
+            **self.data_settings,
             "recipe": name,
             "seed": self.seed,
             "processes": recipe.num_processes,
@@ -187,19 +195,58 @@ class Reproduction(ABC):
             "training": to_tree(training),
         }
 
-    def _build_data(self) -> float:
-        return timed(
-            lambda: build_caption_mnist(
-                self.data, load_mnist(self.mnist), self.work / "data", overwrite=True, progress=self.progress
+    def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
+        """Both stages of a recipe for the data set."""
+        autoencoder = recipe.autoencoder(self.pair_shape(recipe))
+        return autoencoder, recipe.prior(autoencoder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionMnistReproduction(Reproduction):
+    """Rows from the raw digits."""
+
+    mnist: Path | None = None
+    """Folder of the raw digits; none: cache or download."""
+    data: CaptionMnistConfig = CaptionMnistConfig()
+    """The data set."""
+
+    @property
+    def data_folder(self) -> Path:
+        """In the work folder."""
+        return self.work / "data"
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """Its config."""
+        return {"data": to_tree(self.data)}
+
+    def pair_shape(self, recipe: Recipe) -> PairShape:
+        """That of the language of Caption MNIST; known before there is any data."""
+        tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
+        return PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE)
+
+    def data_step(self) -> Step:
+        """Caption MNIST, shared by all rows."""
+
+        def build() -> float:
+            return timed(
+                lambda: build_caption_mnist(
+                    self.data,
+                    load_mnist(self.mnist),
+                    self.data_folder,
+                    overwrite=True,
+                    progress=self.progress,
+                )
             )
+
+        return Step(
+            name="data",
+            cost="data",
+            made=self.data_folder,
+            settings=self.data_settings,
+            run=build,
+            minutes=0.5,
         )
-
-
-def _models(recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
-    """Both stages of a recipe for the language of Caption MNIST; known before there is any data."""
-    tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
-    autoencoder = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE))
-    return autoencoder, recipe.prior(autoencoder)
 
 
 def timed(work: Callable[[], object]) -> float:

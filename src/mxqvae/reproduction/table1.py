@@ -11,13 +11,13 @@ from mxqvae.data.degree import build_degree_sets
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
-from mxqvae.reproduction.rows import TABLE1_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.reproduction.rows import TABLE1_ROWS, CaptionMnistReproduction, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table1Result, write_result
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table1Reproduction(Reproduction):
+class Table1Reproduction(CaptionMnistReproduction):
     """Rows of Table 1 in a work folder."""
 
     def steps(self, name: str) -> list[Step]:
@@ -43,7 +43,7 @@ class Table1Reproduction(Reproduction):
         def build() -> float:
             out = self.work / "degree"
             return timed(
-                lambda: build_degree_sets(self.work / "data", out, overwrite=True, progress=self.progress)
+                lambda: build_degree_sets(self.data_folder, out, overwrite=True, progress=self.progress)
             )
 
         return Step(

@@ -22,7 +22,7 @@ from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
-from mxqvae.reproduction.rows import TABLE2_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.reproduction.rows import TABLE2_ROWS, CaptionMnistReproduction, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table2Figures, Table2Result, write_result
 from mxqvae.stages import encode_pairs
@@ -33,7 +33,7 @@ NUM_PICTURED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table2Reproduction(Reproduction):
+class Table2Reproduction(CaptionMnistReproduction):
     """Rows of Table 2 in a work folder."""
 
     judge: JudgeConfig = JudgeConfig()
@@ -110,7 +110,7 @@ class Table2Reproduction(Reproduction):
         judge = Judge.from_pretrained(self.work / "judge")
         folders = [read_sample_folder(step.made) for step in made if step.cost == "sampling"]
         scores = [score_consistency(torch.from_numpy(f.images), f.captions, judge) for f in folders]
-        train, test = (PairDataset.from_parquet(self.work / "data", split) for split in ("train", "test"))
+        train, test = (PairDataset.from_parquet(self.data_folder, split) for split in ("train", "test"))
         bounds = measure_bounds(test.images, test.captions, judge)
         generator = PairGenerator.from_pretrained(self.model_folder(row.recipe))
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=self.progress)

