@@ -188,6 +188,12 @@ def test_captions_that_no_short_runs_divide_are_refused():
         find_recipe("pairs-cpu").autoencoder(PairShape(500, 37, 64))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_images_of_no_whole_cells_are_refused(name: str):
+    with pytest.raises(MxqvaeError, match=r"images of 60 x 60 pixels; .* --image-size 64"):
+        find_recipe(name).autoencoder(PairShape(500, 40, 60))
+
+
 def test_the_paper_s_convolutions_take_odd_lengths():
     for length in range(8, 90):
         find_recipe("photos-paper").autoencoder(PairShape(500, length, 64))

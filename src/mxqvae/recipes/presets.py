@@ -24,7 +24,7 @@ def paper_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     return MXQVAEConfig(
         vocab_size=pairs.vocab_size,
         caption_length=pairs.caption_length,
-        image=ImageConfig(image_size=pairs.image_size),
+        image=paper_image(pairs),
     )
 
 
@@ -147,7 +147,7 @@ def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     return MXQVAEConfig(
         vocab_size=pairs.vocab_size,
         caption_length=pairs.caption_length,
-        image=ImageConfig(image_size=pairs.image_size),
+        image=paper_image(pairs),
         text=ConvolutionalTextConfig(num_latents=_num_convolved(pairs.caption_length)),
     )
 
@@ -173,6 +173,29 @@ def _num_convolved(caption_length: int, most: int = 20) -> int:
     return max(1, most - (most - caption_length) % 4)
 
 
+def paper_image(pairs: PairShape) -> ImageConfig:
+    """The image half of the `paper` presets: 8 x 8 pixels a latent.
+
+    Raises:
+        MxqvaeError: An image size that is no multiple of 8.
+    """
+    _check_image_size(pairs.image_size)
+    return ImageConfig(image_size=pairs.image_size)
+
+
 def cpu_image(pairs: PairShape) -> ImageConfig:
-    """The image half of the `cpu` presets: 8 x 8 pixels a latent."""
+    """The image half of the `cpu` presets: 8 x 8 pixels a latent.
+
+    Raises:
+        MxqvaeError: An image size that is no multiple of 8.
+    """
+    _check_image_size(pairs.image_size)
     return ImageConfig(image_size=pairs.image_size, strides=(4, 2), widths=(48, 128), num_residual_blocks=2)
+
+
+def _check_image_size(size: int, cell_size: int = 8) -> None:
+    if size % cell_size:
+        raise MxqvaeError(
+            f"images of {size} x {size} pixels; models take multiples of {cell_size}: build the data set "
+            f"with --image-size {max(cell_size, round(size / cell_size) * cell_size)}"
+        )
