@@ -243,3 +243,19 @@ class TestSubwords:
     def test_nothing_to_learn_from(self):
         with pytest.raises(MxqvaeError, match="no captions to take a vocabulary from"):
             CaptionTokenizer.train_subwords(["", " "], vocab_size=300)
+
+
+class TestLocating:
+    def test_words_are_found_where_they_stand(self):
+        caption = "Red,  blue."
+        spans = COLOURS.locate([caption, ""])
+        assert [caption[start:end] for start, end in spans[0]] == ["Red", ",", "blue", "."]
+        assert spans[1] == []
+
+    def test_each_real_token_has_a_place_in_order(self):
+        for caption in PROSE:
+            (spans,) = SUBWORDS.locate([caption])
+            num_real = int((SUBWORDS.encode([caption]) >= len(SPECIAL_TOKENS)).sum())
+            assert len(spans) == num_real
+            assert spans == sorted(spans)
+            assert all(0 <= start <= end <= len(caption) for start, end in spans)

@@ -32,6 +32,10 @@ COMMANDS = (
         ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
     ),
     Command(("data", "folder"), "build a data set from your own captioned images", "data_folder", "folder"),
+    Command(
+        ("data", "corrupt"), "let a share of the training captions lie about a slot", "corrupt", "corrupt"
+    ),
+    Command(("data", "filter"), "leave out the pairs that an audit found worst", "filter", "filter_pairs"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
@@ -43,6 +47,7 @@ COMMANDS = (
         "contrastive",
     ),
     Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
+    Command(("audit",), "find the pairs whose image contradicts their caption", "audit", "audit"),
     Command(
         ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
     ),
@@ -84,6 +89,12 @@ COMMANDS = (
         "find sampled images by their captions, beside real ones",
         "retrieval",
         "retrieval",
+    ),
+    Command(
+        ("evaluate", "audit"),
+        "score how well an audit finds wrong pairs and words",
+        "audit_score",
+        "audit_score",
     ),
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),

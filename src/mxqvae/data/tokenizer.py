@@ -25,6 +25,8 @@ from mxqvae.output_file import new_output_file
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[END]")
 """In the order of their ids. A caption cannot spell one: its brackets count as words of their own."""
+MASK_WORD = "[MASK]"
+"""How a hidden word is written in a caption for `CaptionTokenizer.encode_masked`."""
 _SPACE_BEFORE_MARK = re.compile(r" (?=[,.;:!?])")
 _MAX_WORDS_NAMED = 8
 SMALLEST_SUBWORD_VOCABULARY = len(SPECIAL_TOKENS) + len(ByteLevel.alphabet())
@@ -122,6 +124,11 @@ class CaptionTokenizer:
     def _real_tokens(self, token_ids: Sequence[int]) -> int:
         return sum(token_id not in (self.pad_id, self.end_id) for token_id in token_ids)
 
+    def locate(self, captions: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """Where each token of the encoded captions, [END] left out, stands in its caption: start and end."""
+        encodings = self._tokenizer.encode_batch(list(captions))
+        return [encoding.offsets[: self._real_tokens(encoding.ids)] for encoding in encodings]
+
     def encode(self, captions: Sequence[str]) -> Tensor:
         """Token ids (B, L) int64: each caption, [END], padding.
 
@@ -149,6 +156,43 @@ class CaptionTokenizer:
         if unknown:
             raise _unknown(list(unknown))
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), self.max_length)
+
+    def encode_masked(self, captions: Sequence[str]) -> Tensor:
+        """Token ids (B, L) int64 of captions in which some words are written `MASK_WORD`.
+
+        One `MASK_WORD` is one token that is not known: a word, or a part of one where the vocabulary is of
+        subwords. A caption without any is encoded as `encode` does it, an empty one as not known at all.
+
+        Raises:
+            MxqvaeError: As `encode`.
+        """
+        rows = torch.full((len(captions), self.max_length), self.pad_id)
+        for row, caption in zip(rows, captions, strict=True):
+            pieces = caption.split(MASK_WORD)
+            if len(pieces) == 1:
+                row.copy_(self.encode([caption])[0])
+                continue
+            token_ids = [self.mask_id]
+            for piece in pieces:
+                if piece.strip():
+                    encoded = self.encode([piece])[0].tolist()
+                    token_ids += encoded[: encoded.index(self.end_id)]
+                token_ids.append(self.mask_id)
+            token_ids = [*token_ids[1:-1], self.end_id]
+            if len(token_ids) > self.max_length:
+                raise _too_long(caption, len(token_ids) - 1, self.max_length)
+            row[: len(token_ids)] = torch.tensor(token_ids)
+        return rows
+
+    def fill_masked(self, caption: str, token_ids: Tensor) -> str:
+        """`caption` with what `token_ids` (L) say in place of each `MASK_WORD`; the rest as it is."""
+        hidden = (self.encode_masked([caption])[0] == self.mask_id).nonzero()[:, 0]
+        if MASK_WORD not in caption:
+            return caption if caption.strip() else self.decode(token_ids[None])[0]
+        words = [self._tokenizer.decode([int(token_ids[place])]).strip() for place in hidden]
+        first, *others = caption.split(MASK_WORD)
+        filled = "".join([first, *(word + piece for word, piece in zip(words, others, strict=True))])
+        return filled if first else filled[:1].upper() + filled[1:]
 
     def decode(self, token_ids: Tensor) -> list[str]:
         """Raw captions of token ids (B, L), each up to its first [END].

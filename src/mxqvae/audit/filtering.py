@@ -1,0 +1,187 @@
+"""A data set without the pairs that an audit found worst."""
+
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mxqvae.audit.score_table import read_scores
+from mxqvae.config import configuration, to_json
+from mxqvae.data.edited_copy import copy_edited, data_files
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_folder import new_output_folder
+
+MANIFEST_FILE = "manifest.json"
+_READ_AT_A_TIME = 1 << 20
+"""Bytes."""
+
+
+@configuration
+class FilterManifest:
+    """What was left out, and why."""
+
+    name: str = "filtered"
+    """Which kind of data set."""
+    threshold: float | None
+    """Bits above which a pair was left out, if so asked."""
+    keep_share: float | None
+    """Share of the scored pairs that was kept, if so asked."""
+    num_scored: int
+    """Pairs with a score; those without one were kept."""
+    num_left_out: int
+    """Pairs left out."""
+    splits: dict[str, int]
+    """Rows kept, by split; a row goes when all of its captions do."""
+    scores_sha256: str
+    """Of the table of scores."""
+    source: dict[str, Any] | None
+    """Manifest of the data set that was filtered, where it has one."""
+
+
+def filter_by_threshold(
+    source: Path, scores: Path, out: Path, *, threshold: float, overwrite: bool = False
+) -> FilterManifest:
+    """Copy a data set into the folder `out` without the pairs of more than `threshold` bits.
+
+    Args:
+        source: The folder that was audited.
+        scores: The scores.parquet of that audit; splits that it lacks are copied whole.
+        overwrite: Replace what `out` holds, once the new set is complete.
+
+    Raises:
+        MxqvaeError: A damaged source or table, a table of another data set, a split that would be empty; or
+            `out` has content and `overwrite` is false.
+    """
+    left_out = _scores(scores) > threshold  # nan, no score, is not
+    return _filter(source, scores, out, left_out, threshold=threshold, overwrite=overwrite)
+
+
+def filter_by_share(
+    source: Path, scores: Path, out: Path, *, keep_share: float, overwrite: bool = False
+) -> FilterManifest:
+    """Copy a data set into the folder `out` with this share, in [0, 1], of its scored pairs, the best.
+
+    Of equal pairs the first ones are kept. Other arguments and errors as in `filter_by_threshold`.
+    """
+    values = _scores(scores)
+    scored = np.flatnonzero(~np.isnan(values))
+    order = scored[np.argsort(values[scored], kind="stable")]
+    left_out = np.zeros(len(values), bool)
+    left_out[order[round(keep_share * len(order)) :]] = True
+    return _filter(source, scores, out, left_out, keep_share=keep_share, overwrite=overwrite)
+
+
+def _scores(path: Path) -> np.ndarray:
+    """All scores, NaN where there is none."""
+    return np.array([np.nan if pair.score is None else pair.score for pair in read_scores(path)], np.float32)
+
+
+def _filter(
+    source: Path,
+    scores: Path,
+    out: Path,
+    left_out: np.ndarray,
+    *,
+    threshold: float | None = None,
+    keep_share: float | None = None,
+    overwrite: bool,
+) -> FilterManifest:
+    if source.resolve().is_relative_to(out.resolve()):
+        raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
+    num_scored = 0
+    unwanted: dict[Path, set[tuple[int, int]]] = defaultdict(set)
+    last_rows: dict[Path, int] = {}
+    for pair, is_left_out in zip(read_scores(scores), left_out.tolist(), strict=True):
+        num_scored += pair.score is not None
+        file = Path(pair.key.file)
+        last_rows[file] = max(last_rows.get(file, 0), pair.key.row)
+        if is_left_out:
+            unwanted[file].add((pair.key.row, pair.key.caption_number))
+    missing = [str(file) for file in last_rows if not (source / file).is_file()]
+    if missing:
+        raise MxqvaeError(f"{scores} is of another data set than {source}, which has no {missing[0]}")
+    num_found = 0
+
+    def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
+        nonlocal num_found
+        kept, num_rows_left_out = _without(rows, unwanted.get(shard, set()), first)
+        num_found += num_rows_left_out
+        return kept
+
+    with new_output_folder(out, overwrite=overwrite) as folder:
+        splits = copy_edited(source, folder, edit)
+        if num_found != int(left_out.sum()):
+            raise MxqvaeError(f"{scores} has pairs that {source} lacks; audit this data set again")
+        empty = [split for split, num in splits.items() if not num]
+        if empty:
+            raise MxqvaeError(f"nothing of the split {empty[0]!r} would be left; keep more of it")
+        manifest = FilterManifest(
+            threshold=threshold,
+            keep_share=keep_share,
+            num_scored=num_scored,
+            num_left_out=num_found,
+            splits=splits,
+            scores_sha256=_sha256(scores),
+            source=_read_manifest(source),
+        )
+        (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
+    return manifest
+
+
+def _without(rows: pa.Table, unwanted: set[tuple[int, int]], first: int) -> tuple[pa.Table, int]:
+    """The rows without some of their pairs, and how many pairs these were."""
+    if "captions" not in rows.column_names:
+        keep = [(first + row, 0) not in unwanted for row in range(len(rows))]
+        return rows.filter(pa.array(keep, pa.bool_())), keep.count(False)
+    old = [captions or [] for captions in rows["captions"].to_pylist()]
+    new = [
+        [caption for number, caption in enumerate(captions) if (first + row, number) not in unwanted]
+        for row, captions in enumerate(old)
+    ]
+    index = rows.schema.get_field_index("captions")
+    field, metadata = rows.schema.field(index), rows.schema.metadata
+    rows = rows.set_column(index, field, pa.array(new, field.type)).replace_schema_metadata(metadata)
+    # An image that never had a caption stays.
+    keep = [bool(kept) or not captions for kept, captions in zip(new, old, strict=True)]
+    return rows.filter(pa.array(keep, pa.bool_())), sum(map(len, old)) - sum(map(len, new))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while some := file.read(_READ_AT_A_TIME):
+            digest.update(some)
+    return digest.hexdigest()
+
+
+def _read_manifest(source: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((source / MANIFEST_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _card(manifest: FilterManifest) -> str:
+    rule = (
+        f"more than {manifest.threshold:g} bits"
+        if manifest.threshold is not None
+        else f"the most bits, so that a share of {manifest.keep_share:g} stays"
+    )
+    return f"""\
+---
+configs:
+- config_name: default
+  data_files:
+{data_files(manifest.splits)}
+---
+# A filtered data set
+
+{manifest.num_left_out:,} of {manifest.num_scored:,} scored pairs of another data set are left out: those
+with {rule}, in an audit by mxqvae. Rows and columns are otherwise those of the
+source, which `manifest.json` names.
+"""

@@ -1,0 +1,219 @@
+"""Audits a folder of pairs into a folder of results, a part at a time: what was done before a stop is kept.
+
+scores.parquet, scores.csv   a row for each pair, see `score_table`
+report.html                  the worst pairs, to look at
+audit.json                   what was audited, by which weights, and what came out
+parts/                       while it runs: the rows so far
+"""
+
+import heapq
+import itertools
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mxqvae.audit.auditor import PairAuditor
+from mxqvae.audit.pair_source import Chunk, PairSource
+from mxqvae.audit.preparation import DETAIL, decode_image, prepare
+from mxqvae.audit.report import ReportedPair, write_report
+from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
+from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
+from mxqvae.progress import NoProgress, Progress
+
+VERSION = 1
+"""Raised whenever the same pairs and weights would get other scores than before."""
+RECORD_FILE, SCORES_FILE, TEXT_FILE, REPORT_FILE = "audit.json", "scores.parquet", "scores.csv", "report.html"
+PARTS_FOLDER = "parts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSummary:
+    """What came out; `dataclasses.asdict` of it is plain JSON."""
+
+    num_pairs: int
+    """Pairs of the source."""
+    num_audited: int
+    """Pairs with a score."""
+    num_doubted: int
+    """Pairs of which a word is contradicted, so that another caption is proposed."""
+    mean_score: float | None
+    """Mean of the scores, bits; None where there are none."""
+    problems: dict[str, int] = field(default_factory=dict)
+    """Why the others have none: pairs by problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderAudit:
+    """A finished audit."""
+
+    summary: AuditSummary
+    """Of all pairs."""
+    num_new: int
+    """Pairs scored by this call, not by one that was stopped before."""
+    seconds: float
+    """That it took to score them."""
+
+
+def audit_folder(
+    auditor: PairAuditor, source: PairSource, out: Path, *, num_worst: int, progress: Progress = NoProgress()
+) -> FolderAudit:
+    """Audit all pairs of `source` into the folder `out`; goes on where an earlier call was stopped.
+
+    Memory does not grow with the number of pairs, but for that of the `num_worst` in the report.
+
+    Args:
+        num_worst: Pairs in the report.
+
+    Raises:
+        MxqvaeError: `out` holds other things or the audit of other pairs, or a file of pairs is damaged.
+    """
+    parts = out / PARTS_FOLDER
+    _begin(out, {"version": VERSION, "weights": auditor.identity(), "source": source.identity()})
+    num_new, start = 0, time.monotonic()
+    if not (out / SCORES_FILE).is_file():
+        num_parts = _count_parts(parts)
+        with progress.task(
+            "audit", total=source.num_rows, unit="rows", done=_rows_before(source, num_parts)
+        ) as advance:
+            for chunk in source.chunks(num_parts):
+                scored = audit_chunk(auditor, chunk)
+                write_part(_part(parts, chunk.number), scored)
+                num_new += len(scored)
+                advance(chunk.num_rows)
+        seconds = time.monotonic() - start
+        paths = [_part(parts, number) for number in range(_count_parts(parts))]
+        with new_output_file(out / TEXT_FILE) as text, new_output_file(out / SCORES_FILE) as table:
+            summary, worst = _look_through(join_parts(paths, table, text), num_worst)
+    else:
+        seconds = 0.0
+        summary, worst = _look_through(read_scores(out / SCORES_FILE), num_worst)
+    shutil.rmtree(parts, ignore_errors=True)
+    write_report(out / REPORT_FILE, _reported(auditor, source, worst, progress), summary_lines(summary))
+    _write_record(out, _read_record(out) | {"summary": asdict(summary)})
+    return FolderAudit(summary=summary, num_new=num_new, seconds=seconds)
+
+
+def audit_chunk(auditor: PairAuditor, chunk: Chunk) -> list[ScoredPair]:
+    """The rows of the table for the pairs of a chunk, in their order."""
+    prepared = prepare(chunk.pairs, auditor.tokenizer, auditor.image_size)
+    captions = [chunk.pairs[place].caption for place in prepared.places]
+    audited = dict(zip(prepared.places, auditor.audit(prepared.images, captions), strict=True))
+    rows = []
+    for place, (key, _, caption) in enumerate(chunk.pairs):
+        pair = audited.get(place)
+        if pair is None:
+            rows.append(ScoredPair(key, caption, *(None,) * 5, problem=prepared.problems[place]))
+            continue
+        words = [word.text_in(caption) for word in pair.words]
+        worst = None if pair.worst_word is None else words[pair.worst_word]
+        rows.append(
+            ScoredPair(key, caption, pair.score, worst, pair.proposed_caption, words, pair.word_bits, None)
+        )
+    return rows
+
+
+def summary_lines(summary: AuditSummary) -> list[str]:
+    """The summary in words."""
+    mean = "" if summary.mean_score is None else f", {summary.mean_score:.2f} bits a pair"
+    problems = [f"{problem}: {num:,} pairs" for problem, num in summary.problems.items()]
+    return [
+        f"{summary.num_audited:,} of {summary.num_pairs:,} pairs audited{mean}",
+        f"{summary.num_doubted:,} with a word that the image contradicts",
+        *problems,
+    ]
+
+
+def _begin(out: Path, identity: dict[str, Any]) -> None:
+    """Make `out`, or see that what it holds is this audit, begun or done."""
+    if out.exists() and not out.is_dir():
+        raise MxqvaeError(f"{out} is not a folder; choose another output folder")
+    if not (out / RECORD_FILE).is_file():
+        if out.exists() and any(out.iterdir()):
+            raise MxqvaeError(f"output folder {out} is not empty and holds no audit; choose another")
+        _write_record(out, {"identity": identity})
+    elif _read_record(out).get("identity") != identity:
+        raise MxqvaeError(
+            f"output folder {out} holds an audit of other pairs or by other weights; choose another"
+        )
+    (out / PARTS_FOLDER).mkdir(exist_ok=True)
+
+
+def _read_record(out: Path) -> dict[str, Any]:
+    try:
+        record = json.loads((out / RECORD_FILE).read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise MxqvaeError(f"{out / RECORD_FILE} is damaged; remove {out} and audit again")
+    return record
+
+
+def _write_record(out: Path, record: dict[str, Any]) -> None:
+    with new_output_file(out / RECORD_FILE) as partial:
+        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _part(parts: Path, number: int) -> Path:
+    return parts / f"part-{number:06}.parquet"
+
+
+def _count_parts(parts: Path) -> int:
+    """Parts from number 0 on without a gap."""
+    return next(number for number in itertools.count() if not _part(parts, number).is_file())
+
+
+def _rows_before(source: PairSource, chunk: int) -> int:
+    """Rows of the chunks before number `chunk`."""
+    return sum(source.chunk_sizes()[:chunk])
+
+
+def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSummary, list[ScoredPair]]:
+    """Count all pairs and keep the worst, worst first; of equals, those that come first."""
+    worst: list[tuple[float, int, ScoredPair]] = []
+    problems: Counter[str] = Counter()
+    num_pairs = num_audited = num_doubted = 0
+    total = 0.0
+    for number, pair in enumerate(pairs):
+        num_pairs += 1
+        if pair.score is None:
+            problems[(pair.problem or "").partition(DETAIL)[0]] += 1
+            continue
+        num_audited += 1
+        num_doubted += pair.is_doubted
+        total += pair.score
+        entry = (pair.score, -number, pair)
+        if len(worst) < num_worst:
+            heapq.heappush(worst, entry)
+        elif worst and entry[:2] > worst[0][:2]:
+            heapq.heapreplace(worst, entry)
+    summary = AuditSummary(
+        num_pairs=num_pairs,
+        num_audited=num_audited,
+        num_doubted=num_doubted,
+        mean_score=total / num_audited if num_audited else None,
+        problems=dict(problems.most_common()),
+    )
+    return summary, [pair for _, _, pair in sorted(worst, key=lambda entry: entry[:2], reverse=True)]
+
+
+def _reported(
+    auditor: PairAuditor, source: PairSource, worst: list[ScoredPair], progress: Progress
+) -> Iterator[ReportedPair]:
+    """The worst pairs with their images and heat maps."""
+    images = source.images(pair.key for pair in worst)
+    with progress.task("report", total=len(worst), unit="pairs") as advance:
+        for pair in worst:
+            pixels = decode_image(images.get(pair.key), auditor.image_size)
+            # Its image may have been taken away since it was scored.
+            if not isinstance(pixels, str):
+                heat = auditor.heat_map(torch.from_numpy(pixels), pair.caption)
+                yield ReportedPair(pair, pixels, heat)
+            advance()

@@ -1,0 +1,99 @@
+"""Encoded images and captions to what the model reads; what it cannot read is said, never raised."""
+
+import io
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mxqvae.audit.pair_source import SourcePair
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+
+NO_IMAGE = "no image"
+NO_CAPTION = "no caption"
+DAMAGED_IMAGE = "image damaged or of an unknown format"
+OTHER_SIZE = "image of another size"
+TOO_LONG = "caption too long"
+UNKNOWN_WORDS = "words outside the vocabulary"
+DETAIL = ": "
+"""Stands between one of the above and what is said of the pair at hand."""
+
+
+class PreparedPairs(NamedTuple):
+    """B pairs, of which some can be audited."""
+
+    images: Tensor
+    """Those of the A pairs that can be, (A, H, W, 3) uint8."""
+    token_ids: Tensor
+    """Theirs, (A, L)."""
+    places: list[int]
+    """Where they stand among the B pairs."""
+    problems: list[str | None]
+    """Why a pair cannot be audited, for each of the B; None where it can."""
+
+
+def prepare(pairs: Sequence[SourcePair], tokenizer: CaptionTokenizer, image_size: int) -> PreparedPairs:
+    """Decode and encode pairs.
+
+    Args:
+        image_size: Height and width, in pixels, of the images that the model reads.
+    """
+    token_ids, problems = _encode([pair.caption for pair in pairs], tokenizer)
+    images, places = [], []
+    for place, pair in enumerate(pairs):
+        if problems[place] is None:
+            image = decode_image(pair.image, image_size)
+            if isinstance(image, str):
+                problems[place] = image
+            else:
+                images.append(image)
+                places.append(place)
+    pixels = np.stack(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
+    return PreparedPairs(torch.from_numpy(pixels), token_ids[places], places, problems)
+
+
+def _encode(captions: list[str], tokenizer: CaptionTokenizer) -> tuple[Tensor, list[str | None]]:
+    """Token ids (B, L), and what is wrong with a caption; its ids are meaningless then."""
+    problems = [None if caption.strip() else NO_CAPTION for caption in captions]
+    try:
+        return tokenizer.encode(captions), problems
+    except MxqvaeError:  # of one or more of them: below each by itself
+        pass
+    rows = torch.full((len(captions), tokenizer.max_length), tokenizer.mask_id)
+    for place, caption in enumerate(captions):
+        try:
+            rows[place] = tokenizer.encode([caption])[0]
+        except MxqvaeError as error:
+            problems[place] = _caption_problem(caption, tokenizer, str(error))
+    return rows, problems
+
+
+def _caption_problem(caption: str, tokenizer: CaptionTokenizer, error: str) -> str:
+    num_tokens = tokenizer.count_tokens([caption])[0]
+    if num_tokens > tokenizer.max_length:
+        return f"{TOO_LONG}{DETAIL}{num_tokens - 1} words and marks, {tokenizer.max_length - 1} fit"
+    return f"{UNKNOWN_WORDS}{DETAIL}{error.partition(DETAIL)[2].partition(';')[0]}"
+
+
+def decode_image(encoded: bytes | None, image_size: int) -> np.ndarray | str:
+    """The image, (H, W, 3) uint8, or what is wrong with it.
+
+    Args:
+        image_size: Height and width that it must have, in pixels.
+    """
+    if encoded is None:
+        return NO_IMAGE
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            if image.size != (image_size, image_size):
+                width, height = image.size
+                return f"{OTHER_SIZE}{DETAIL}{width} x {height} pixels, not {image_size} x {image_size}"
+            return np.array(image.convert("RGB"))
+    # What Pillow raises for a damaged file depends on its format and on the damage.
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
+        return DAMAGED_IMAGE

@@ -1,0 +1,50 @@
+"""`mxqvae audit`: which pairs of a folder do not fit together."""
+
+import dataclasses
+import json as json_format
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from mxqvae.cli.arguments import TextOrNone, at_least
+
+
+def audit(
+    pairs: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PAIRS")],
+    *,
+    out: Path,
+    weights: TextOrNone = None,
+    split: TextOrNone = None,
+    num_worst: int = 200,
+    json: bool = False,
+) -> None:
+    """Score each pair by how much its image contradicts its caption, each word too, and propose corrections.
+
+    Writes scores.parquet, scores.csv and report.html, which shows the worst pairs and needs no network. After
+    a stop, the same command goes on.
+
+    Args:
+        pairs: Folder of a data set, or one that `mxqvae sample` wrote.
+        out: Folder to write.
+        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        split: The split of a data set; without it, all of them.
+        num_worst: Pairs in the report.
+        json: Print the summary as JSON.
+    """
+    at_least(0, num_worst=num_worst)
+
+    from mxqvae.audit.auditor import PairAuditor
+    from mxqvae.audit.folder_audit import REPORT_FILE, audit_folder, summary_lines
+    from mxqvae.audit.pair_source import open_pairs
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
+    from mxqvae.progress import NoProgress, progress_on
+
+    source = open_pairs(pairs, split)
+    auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS)
+    progress = NoProgress() if json else progress_on()
+    done = audit_folder(auditor, source, out, num_worst=num_worst, progress=progress)
+    if json:
+        print(json_format.dumps(dataclasses.asdict(done), indent=2, allow_nan=False))
+    else:
+        print("\n".join([*summary_lines(done.summary), f"report: {out / REPORT_FILE}"]))

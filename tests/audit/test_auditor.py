@@ -1,0 +1,138 @@
+import pytest
+import torch
+
+from mxqvae.audit.auditor import BLOCK_SIZE, PairAuditor
+from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig
+from mxqvae.autoencoder.image import ImageConfig
+from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
+from mxqvae.autoencoder.quantizer import QuantizerConfig
+from mxqvae.autoencoder.text import ConvolutionalTextConfig
+from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig
+from mxqvae.data.caption_grammar import QUADRANTS, parse_caption
+from mxqvae.data.degree import read_degree_set
+from mxqvae.data.pairs import PairDataset
+from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.errors import MxqvaeError
+from mxqvae.generation.pipeline import PairGenerator
+
+NUM = 8
+
+
+@pytest.fixture(scope="module")
+def right(degree_sets_small) -> PairDataset:
+    return read_degree_set(degree_sets_small, "Quad4", 4)
+
+
+@pytest.fixture(scope="module")
+def wrong(degree_sets_small) -> PairDataset:
+    return read_degree_set(degree_sets_small, "Quad4", 3)
+
+
+@pytest.fixture(scope="module")
+def audited_right(auditor: PairAuditor, right: PairDataset):
+    return auditor.audit(right.images[:NUM], right.captions[:NUM])
+
+
+@pytest.fixture(scope="module")
+def audited_wrong(auditor: PairAuditor, wrong: PairDataset):
+    return auditor.audit(wrong.images[:NUM], wrong.captions[:NUM])
+
+
+def test_a_pair_scores_worse_with_a_slot_replaced(audited_right, audited_wrong):
+    assert all(w.score > r.score for r, w in zip(audited_right, audited_wrong, strict=True))
+
+
+def test_the_score_is_the_sum_of_the_words_bits(audited_wrong):
+    for pair in audited_wrong:
+        assert pair.score == pytest.approx(sum(pair.word_bits))
+        assert min(pair.word_bits) >= 0
+        assert pair.word_bits[pair.worst_word] == max(pair.word_bits)
+
+
+def test_the_wrong_word_is_named_and_mended(audited_wrong, right: PairDataset, wrong: PairDataset):
+    for pair, true, said in zip(audited_wrong, right.captions[:NUM], wrong.captions[:NUM], strict=True):
+        word = pair.words[pair.worst_word]
+        assert word.text_in(said) != word.text_in(true)
+        assert parse_caption(pair.proposed_caption) is not None
+    mended = [p.proposed_caption == c for p, c in zip(audited_wrong, right.captions[:NUM], strict=True)]
+    assert sum(mended) >= NUM - 1
+
+
+def test_right_captions_are_kept(audited_right, right: PairDataset):
+    kept = [p.proposed_caption == c for p, c in zip(audited_right, right.captions[:NUM], strict=True)]
+    assert sum(kept) >= NUM - 1
+
+
+def test_neither_order_nor_company_matters(auditor: PairAuditor, wrong: PairDataset, audited_wrong):
+    order = [5, 0, 7] * (BLOCK_SIZE // 3 + 1)  # more than a block
+    captions = [wrong.captions[i] for i in order]
+    for pair, number in zip(auditor.audit(wrong.images[order], captions), order, strict=True):
+        first = audited_wrong[number]
+        assert pair.word_bits == pytest.approx(first.word_bits, abs=1e-3)
+        assert pair.proposed_caption == first.proposed_caption
+
+
+def test_no_pairs(auditor: PairAuditor):
+    assert auditor.audit(torch.empty(0, 64, 64, 3, dtype=torch.uint8), []) == []
+
+
+def test_the_heat_lies_on_the_slot_that_is_wrong(
+    auditor: PairAuditor, right: PairDataset, wrong: PairDataset, audited_wrong
+):
+    num, num_found = 4, 0
+    assert right.slots is not None
+    assert wrong.slots is not None
+    for number in range(num):
+        pair = audited_wrong[number]
+        heat = auditor.heat_map(wrong.images[number], wrong.captions[number])
+        assert len(heat) == len(pair.words)
+        grid = torch.tensor(heat[pair.worst_word])
+        assert grid.shape == (8, 8)
+        quadrants = grid.unflatten(0, (2, 4)).unflatten(2, (2, 4)).sum((1, 3)).flatten()
+        (lie,) = {*wrong.slots[number]} - {*right.slots[number]}
+        num_found += QUADRANTS[int(quadrants.argmax())] == lie.position
+    assert num_found >= num - 1
+
+
+def test_a_caption_alone_is_not_held_against_its_image(auditor: PairAuditor, right: PairDataset):
+    bits = auditor.caption_bits(right.captions[:2])
+    assert bits.shape == (2,)
+    assert bool((bits >= 0).all())
+    assert torch.equal(bits, auditor.caption_bits(right.captions[:2]))
+
+
+def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generator: PairGenerator):
+    other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
+    assert auditor.identity() == PairAuditor.from_pretrained().identity() != other.identity()
+
+
+def test_halves_that_share_nothing_are_refused(auditor: PairAuditor):
+    tokenizer = auditor.tokenizer
+    image = ImageVQVAEConfig(image=ImageConfig(strides=(8, 4), widths=(4, 8), num_residual_blocks=0))
+    text = CaptionTokensConfig(vocab_size=tokenizer.vocab_size, caption_length=tokenizer.max_length)
+    with pytest.raises(MxqvaeError, match="apart; audit with a joint stage 1"):
+        PairAuditor(ConcatenatedAutoencoder(ConcatenatedConfig(parts=(image, text))), tokenizer)
+
+
+def test_subwords_and_captions_that_are_cut():
+    captions = ["Two zebras, playing in the snow", "a T-shirt's ball!", "two dogs"]
+    tokenizer = CaptionTokenizer.train_subwords(captions[2:], vocab_size=300, max_length=12)
+    config = MXQVAEConfig(
+        vocab_size=tokenizer.vocab_size,
+        caption_length=12,
+        latent_size=8,
+        image=ImageConfig(image_size=16, strides=(4,), widths=(8,), num_residual_blocks=0),
+        text=ConvolutionalTextConfig(num_latents=4, widths=(8, 8), mixing_size=4),
+        joint=None,
+        quantizer=QuantizerConfig(num_codes=16, code_size=4),
+    )
+    untrained = PairAuditor(MXQVAE(config), tokenizer)
+    pairs = untrained.audit(torch.zeros(3, 16, 16, 3, dtype=torch.uint8), captions)
+    first = [word.text_in(captions[0]) for word in pairs[0].words]
+    assert first[:2] == ["Two", "zebras"]
+    assert len(pairs[0].word_bits) == len(first) < 7
+    end = pairs[0].words[-1].end
+    assert pairs[0].proposed_caption.endswith(captions[0][end:])
+    assert len(untrained.heat_map(torch.zeros(16, 16, 3, dtype=torch.uint8), captions[1])) == len(
+        pairs[1].words
+    )

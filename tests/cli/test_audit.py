@@ -1,0 +1,48 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_a_data_set(run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path):
+    arguments = ("audit", caption_mnist_small, "--out", tmp_path / "out", "--weights", tiny_model)
+    code, out, err = run(*arguments, "--split", "test", "--num-worst", 2)
+    assert code == 0
+    assert "60 of 60 pairs audited" in out
+    assert "audit: 60 rows" in err
+    assert pq.read_metadata(tmp_path / "out" / "scores.parquet").num_rows == 60
+    code, out, err = run(*arguments, "--split", "test", "--num-worst", 2, "--json")
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    assert (figures["summary"]["num_audited"], figures["num_new"]) == (60, 0)
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "holds an audit of other pairs" in err
+
+
+def test_a_sample_folder(run: Run, samples: Path, tiny_model: Path, tmp_path: Path):
+    code, out, _ = run("audit", samples, "--out", tmp_path / "out", "--weights", tiny_model, "--num-worst", 0)
+    assert code == 0
+    assert "60 of 60 pairs audited" in out
+
+
+@pytest.mark.parametrize("missing", ["pairs", "weights"])
+def test_bad_input_is_named_and_nothing_is_written(
+    run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path, missing: str
+):
+    places = {"pairs": caption_mnist_small, "weights": tiny_model} | {missing: tmp_path / "nowhere"}
+    out = tmp_path / "out"
+    code, printed, err = run("audit", places["pairs"], "--out", out, "--weights", places["weights"])
+    assert (code, printed) == (2, "")
+    assert "nowhere" in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_numbers_out_of_range(run: Run, tmp_path: Path):
+    code, _, err = run("audit", tmp_path, "--out", tmp_path / "out", "--num-worst", -1)
+    assert (code, "--num-worst must be at least 0" in err) == (2, True)

@@ -1,0 +1,92 @@
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from mxqvae.data.caption_grammar import parse_caption
+from mxqvae.data.corruption import corrupt_captions
+from mxqvae.data.pairs import PairDataset
+from mxqvae.errors import MxqvaeError
+
+TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
+
+
+@pytest.fixture(scope="module")
+def corrupted(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "corrupted"
+    corrupt_captions(caption_mnist_small, out, share=0.2, seed=3)
+    return out
+
+
+def test_exactly_the_share_lies_in_one_slot_each(corrupted: Path, caption_mnist_small: Path):
+    rows = pq.read_table(corrupted / TRAIN).to_pylist()
+    source = pq.read_table(caption_mnist_small / TRAIN).to_pylist()
+    assert sum(row["corrupted"] for row in rows) == 60
+    for row, old in zip(rows, source, strict=True):
+        assert row["original_caption"] == old["caption"]
+        assert (row["image"], row["kind"]) == (old["image"], old["kind"])
+        said, true = parse_caption(row["caption"]), parse_caption(old["caption"])
+        assert said is not None
+        assert true is not None
+        assert [slot._asdict() for slot in said] == row["slots"]
+        different = [(a, b) for a, b in zip(said, true, strict=True) if a != b]
+        assert len(different) == row["corrupted"]
+        for one, other in different:
+            assert one.position == other.position
+            assert one.digit != other.digit
+            assert one.colour != other.colour
+
+
+def test_test_pairs_are_as_they_were(corrupted: Path, caption_mnist_small: Path):
+    new, old = pq.read_table(corrupted / TEST), pq.read_table(caption_mnist_small / TEST)
+    assert new.select(old.column_names).equals(old)
+    assert not any(new["corrupted"].to_pylist())
+    # Both splits have the same columns, or `datasets` would not open them together.
+    assert pq.read_schema(corrupted / TEST).equals(pq.read_schema(corrupted / TRAIN), check_metadata=True)
+
+
+def test_a_seed_says_which_and_a_larger_share_adds(
+    corrupted: Path, caption_mnist_small: Path, tmp_path: Path
+):
+    again, more, other = tmp_path / "again", tmp_path / "more", tmp_path / "other"
+    corrupt_captions(caption_mnist_small, again, share=0.2, seed=3)
+    corrupt_captions(caption_mnist_small, more, share=0.4, seed=3)
+    corrupt_captions(caption_mnist_small, other, share=0.2, seed=4)
+    for name in (TRAIN, TEST, "manifest.json", "README.md"):
+        assert (again / name).read_bytes() == (corrupted / name).read_bytes()
+    first, second = (pq.read_table(folder / TRAIN).to_pylist() for folder in (corrupted, more))
+    assert sum(row["corrupted"] for row in second) == 120
+    assert all(b["caption"] == a["caption"] for a, b in zip(first, second, strict=True) if a["corrupted"])
+    assert pq.read_table(other / TRAIN)["corrupted"].to_pylist() != [row["corrupted"] for row in first]
+
+
+def test_it_is_a_data_set_with_a_manifest(corrupted: Path, caption_mnist_small: Path):
+    pairs = PairDataset.from_parquet(corrupted, "train")
+    assert pairs.slots is not None
+    assert len(pairs) == 300
+    manifest = json.loads((corrupted / "manifest.json").read_text())
+    assert manifest["num_corrupted"] == 60
+    assert manifest["source"] == json.loads((caption_mnist_small / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize(("share", "num"), [(0.0, 0), (1.0, 300)])
+def test_none_and_all(caption_mnist_small: Path, tmp_path: Path, share: float, num: int):
+    manifest = corrupt_captions(caption_mnist_small, tmp_path / "out", share=share)
+    assert manifest.num_corrupted == num
+
+
+def test_sources_that_will_not_do(caption_mnist_small: Path, tmp_path: Path):
+    with pytest.raises(MxqvaeError, match=r"nowhere: no data/\*.parquet in it"):
+        corrupt_captions(tmp_path / "nowhere", tmp_path / "out", share=0.2)
+    with pytest.raises(MxqvaeError, match="holds the data set to read"):
+        corrupt_captions(caption_mnist_small, caption_mnist_small.parent, share=0.2)
+    bare = tmp_path / "bare"
+    (bare / "data").mkdir(parents=True)
+    pq.write_table(pq.read_table(caption_mnist_small / TEST), bare / TEST)
+    with pytest.raises(MxqvaeError, match="no split 'train'"):
+        corrupt_captions(bare, tmp_path / "out", share=0.2)
+    pq.write_table(pq.read_table(caption_mnist_small / TRAIN).drop_columns(["slots"]), bare / TRAIN)
+    with pytest.raises(MxqvaeError, match="no column slots"):
+        corrupt_captions(bare, tmp_path / "out", share=0.2)
+    assert not (tmp_path / "out").exists()

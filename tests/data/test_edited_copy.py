@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mxqvae.data.edited_copy import copy_edited, data_files, find_shards, num_rows
+from mxqvae.errors import MxqvaeError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Five training rows in two shards and row groups of two, and a test row."""
+    folder = tmp_path / "source"
+    (folder / "data").mkdir(parents=True)
+    for name, values in {
+        "train-00000-of-00002": [0, 1, 2],
+        "train-00001-of-00002": [3, 4],
+        "test-00000-of-00001": [5],
+    }.items():
+        table = pa.table({"number": values}).replace_schema_metadata({"key": "value"})
+        pq.write_table(table, folder / "data" / f"{name}.parquet", row_group_size=2)
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
+def test_every_row_is_edited_once_in_order(source: Path, tmp_path: Path):
+    calls = []
+
+    def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
+        calls.append((shard.name[:11], first, rows["number"].to_pylist()))
+        return rows.slice(0, 1)
+
+    out = tmp_path / "out"
+    out.mkdir()
+    assert copy_edited(source, out, edit) == {"test": 1, "train": 3}
+    assert calls == [
+        ("test-00000-", 0, [5]),
+        ("train-00000", 0, [0, 1]),
+        ("train-00000", 2, [2]),
+        ("train-00001", 0, [3, 4]),
+    ]
+    first = pq.read_table(out / "data" / "train-00000-of-00002.parquet")
+    assert first["number"].to_pylist() == [0, 2]
+    assert first.schema.metadata[b"key"] == b"value"
+    assert (out / "tokenizer.json").read_text() == "{}"
+
+
+def test_shards_and_rows(source: Path):
+    shards = find_shards(source)
+    assert [path.name[:11] for path in shards["train"]] == ["train-00000", "train-00001"]
+    assert [num_rows(path) for path in shards["train"]] == [3, 2]
+    assert data_files({"train": 3}) == "  - {split: train, path: data/train-*.parquet}"
+
+
+def test_damaged_shards_are_named(source: Path, tmp_path: Path):
+    path = source / "data" / "test-00000-of-00001.parquet"
+    path.write_bytes(b"no parquet")
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(MxqvaeError, match=r"test-00000-of-00001\.parquet: not a readable parquet file"):
+        copy_edited(source, out, lambda _, __, rows: rows)
+    with pytest.raises(MxqvaeError, match="not a readable parquet file"):
+        num_rows(path)
+    with pytest.raises(MxqvaeError, match=r"no data/\*\.parquet in it"):
+        find_shards(tmp_path / "nowhere")
