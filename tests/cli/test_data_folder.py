@@ -56,6 +56,32 @@ def test_json(run: Run, photos: Path, tmp_path: Path):
     assert json.loads(stdout)["tokenizer"]["vocab_size"] <= 270
 
 
+def test_named_splits_are_kept(run: Run, photos: Path, tmp_path: Path):
+    lines = [
+        {"file_name": f"{number:02}.png", "text": f"Colour {number}.", "part": part}
+        for part, numbers in (
+            ("train2017", range(8, 20)),
+            ("val2017", range(20, 25)),
+            ("test", range(25, 30)),
+        )
+        for number in numbers
+    ]
+    (photos / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    out = tmp_path / "out"
+    arguments = ("--split-column", "part", "--image-size", 16, "--processes", 1)
+    code, stdout, _ = run(*COMMAND, photos, "--out", out, *arguments)
+    assert code == 0
+    assert stdout.splitlines()[:3] == [
+        "train: 12 images, 12 captions",
+        "validation: 5 images, 5 captions",
+        "test: 5 images, 5 captions",
+    ]
+    assert PairDataset.from_parquet(out, "validation").captions[0] == "Colour 20."
+    card = (out / "README.md").read_text()
+    assert "Splits are those that the source names." in card
+    assert "{split: validation, path: data/validation-*.parquet}" in card
+
+
 def test_strict(run: Run, photos: Path, tmp_path: Path):
     code, stdout, stderr = run(*COMMAND, photos, "--out", tmp_path / "out", "--strict", "--processes", 1)
     assert (code, stdout) == (2, "")

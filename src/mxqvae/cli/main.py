@@ -32,6 +32,9 @@ COMMANDS = (
         ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
     ),
     Command(("data", "folder"), "build a data set from your own captioned images", "data_folder", "folder"),
+    Command(("data", "flowers102"), "build Flower-102 from its archives", "data_archives", "flowers102"),
+    Command(("data", "cub200"), "build CUB-200-2011 from its archives", "data_archives", "cub200"),
+    Command(("data", "coco"), "build COCO captions from its archives", "data_archives", "coco"),
     Command(
         ("data", "corrupt"), "let a share of the training captions lie about a slot", "corrupt", "corrupt"
     ),

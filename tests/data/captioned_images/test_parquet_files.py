@@ -31,6 +31,7 @@ def test_halves_that_are_not_known(tmp_path: Path):
     assert [pair.image for pair in pairs] == [b"x", FileRange(str(tmp_path / "y.png")), None, None]
     assert [pair.captions for pair in pairs] == [("a", "b"), (), (), ("c",)]
     assert [pair.group for pair in pairs] == ["1", "2", "3", None]
+    assert {pair.split for pair in pairs} == {None}
     assert [pair.name for pair in pairs[:3]] == [
         "a.parquet, row 0 (x.png)",
         "a.parquet, row 1 (y.png)",
@@ -61,3 +62,11 @@ def test_what_is_wrong_is_named(tmp_path: Path):
     with pytest.raises(MxqvaeError, match="no image column found among photo, text"):
         read(path)
     assert [pair.image for pair in read(path, AskedColumns(image="photo"))] == [b"3"]
+
+
+def test_published_splits(tmp_path: Path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [b"1", b"2"], "text": ["a", "b"], "part": ["train", "test"]}), path)
+    assert [pair.split for pair in read(path, AskedColumns(split="part"))] == ["train", "test"]
+    with pytest.raises(MxqvaeError, match=r"a\.parquet, row 0, column text: unknown split 'a'"):
+        read(path, AskedColumns(split="text"))

@@ -41,7 +41,9 @@ configs:
 # {text.title}
 
 {size} x {size} pixels, made by mxqvae (definition {manifest.version}, seed {manifest.config.seed}) from: \
-{manifest.layout}. {text.terms}
+{manifest.layout}.
+
+{text.terms}
 {picture}
 {_splits(manifest)}
 

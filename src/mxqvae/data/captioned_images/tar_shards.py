@@ -1,15 +1,17 @@
 """WebDataset tar shards: `.jpg` and `.txt` or `.json` files of one name, one after the other, are a pair."""
 
+import bz2
+import gzip
 import json
 import lzma
 import posixpath
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from mxqvae.data.captioned_images.captions import captions_in_text
 from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_caption_columns
@@ -17,6 +19,12 @@ from mxqvae.data.captioned_images.image_files import is_image_name
 from mxqvae.data.captioned_images.source import SourcePair, printable
 from mxqvae.errors import MxqvaeError
 
+_COMPRESSIONS: dict[bytes, Callable[[Path, str], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+"""By the first bytes of a file."""
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -29,6 +37,17 @@ class _Member(NamedTuple):
     key: str  # folder and name up to the first dot
     field: str  # what follows the key, lower case, such as "jpg" or "seg.png"
     content: bytes
+
+
+class _WholeHeader(tarfile.TarInfo):
+    """A member's header; half of one is an error, and not the end of the archive as tarfile takes it."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.TruncatedHeaderError:  # pyright: ignore[reportAttributeAccessIssue]
+            raise tarfile.ReadError("truncated header") from None
 
 
 class TarShards:
@@ -73,10 +92,20 @@ class TarShards:
 
 def _walk(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """The regular files of an archive, in its order."""
-    with tarfile.open(path, "r|*") as tar:
+    with _open_plain(path) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_WholeHeader) as tar:
         for member in tar:
             if member.isreg() and not posixpath.basename(member.name).startswith("."):
                 yield tar, member
+
+
+def _open_plain(path: Path) -> IO[bytes]:
+    """Open an archive decompressed. Not by tarfile, which takes the end of a truncated one for its end."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    for beginning, open_compressed in _COMPRESSIONS.items():
+        if magic.startswith(beginning):
+            return open_compressed(path, "rb")
+    return path.open("rb")
 
 
 def _members(path: Path) -> Iterator[_Member]:
@@ -94,7 +123,9 @@ def _members(path: Path) -> Iterator[_Member]:
 def _damage_is_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; those of gzip and bz2 have no number
         raise MxqvaeError(f"{path}: damaged tar archive ({error}); replace it") from None
 
 
