@@ -136,7 +136,7 @@ def print_report(manifest: "Manifest", out: Path) -> None:
     num_captions = sum(counts.num_captions for counts in manifest.splits.values())
     print(
         f"tokenizer: {tokenizer.vocab_size:,} subwords, {tokenizer.max_length} tokens a caption; "
-        f"{tokenizer.num_cut:,} of {num_captions:,} captions are longer (up to {tokenizer.longest_caption:,})"
+        f"longer than that: {tokenizer.num_cut:,} of {num_captions:,} (up to {tokenizer.longest_caption:,})"
     )
     if manifest.problems:
         _print_problems(manifest, out / PROBLEMS_FILE)
