@@ -259,3 +259,60 @@ class TestLocating:
             assert len(spans) == num_real
             assert spans == sorted(spans)
             assert all(0 <= start <= end <= len(caption) for start, end in spans)
+
+
+class TestMaskedCaptions:
+    """Captions in which some words are written [MASK]."""
+
+    CAPTIONS = ("The blue 5 is on the lower left, and the 7 on the top right is red.", "This is white 0.")
+
+    @pytest.fixture(params=["words", "subwords"])
+    def masking_tokenizer(self, request: pytest.FixtureRequest) -> CaptionTokenizer:
+        """One of each kind of vocabulary."""
+        if request.param == "words":
+            return CaptionTokenizer.train(self.CAPTIONS)
+        return CaptionTokenizer.train_subwords(self.CAPTIONS, vocab_size=400)
+
+    def test_without_hidden_words_they_are_encoded_as_ever(self, masking_tokenizer: CaptionTokenizer):
+        captions = [*self.CAPTIONS, ""]
+        assert masking_tokenizer.encode_masked(captions).equal(masking_tokenizer.encode(captions))
+
+    @pytest.mark.parametrize("word", ["The", "blue", "lower", "red"])
+    def test_a_hidden_word_is_a_mask_in_its_place(self, masking_tokenizer: CaptionTokenizer, word: str):
+        caption = self.CAPTIONS[0]
+        (whole,) = masking_tokenizer.encode([caption])
+        (hidden,) = masking_tokenizer.encode_masked([caption.replace(word, "[MASK]")])
+        assert (hidden == masking_tokenizer.mask_id).sum() == 1
+        known = (hidden != masking_tokenizer.mask_id) & (hidden != masking_tokenizer.pad_id)
+        length = int(known.sum()) + 1
+        place = int((hidden == masking_tokenizer.mask_id).nonzero())
+        assert hidden[:place].equal(whole[:place])
+        rest = length - place - 1
+        ends = int((whole == masking_tokenizer.end_id).nonzero()) + 1
+        assert hidden[place + 1 : length].equal(whole[ends - rest : ends])
+
+    def test_what_is_found_is_filled_in(self):
+        tokenizer = CaptionTokenizer.train(self.CAPTIONS)
+        for caption in self.CAPTIONS:
+            (token_ids,) = tokenizer.encode([caption])
+            hidden = caption.replace(" is ", " [MASK] ").replace("red", "[MASK]")
+            assert tokenizer.fill_masked(hidden, token_ids) == caption
+            assert tokenizer.fill_masked("", token_ids) == caption
+            assert tokenizer.fill_masked("  ODD CASE stays.", token_ids) == "  ODD CASE stays."
+
+    def test_a_first_word_that_is_found_gets_its_capital(self):
+        tokenizer = CaptionTokenizer.train(self.CAPTIONS)
+        (token_ids,) = tokenizer.encode([self.CAPTIONS[1]])
+        assert tokenizer.fill_masked("[MASK] is [MASK] 0.", token_ids) == self.CAPTIONS[1]
+
+    def test_all_words_can_be_hidden(self):
+        tokenizer = CaptionTokenizer.train(self.CAPTIONS)
+        (token_ids,) = tokenizer.encode_masked(["[MASK] [MASK] [MASK]"])
+        assert token_ids[:5].tolist() == [2, 2, 2, 3, 0]
+
+    def test_messages(self):
+        tokenizer = CaptionTokenizer.train(self.CAPTIONS, max_length=20)
+        with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
+            tokenizer.encode_masked(["This is [MASK] purple."])
+        with pytest.raises(MxqvaeError, match="caption of 20 words and marks, 19 fit"):
+            tokenizer.encode_masked(["[MASK] " * 20])

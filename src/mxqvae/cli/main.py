@@ -51,6 +51,7 @@ COMMANDS = (
     ),
     Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
     Command(("audit",), "find the pairs whose image contradicts their caption", "audit", "audit"),
+    Command(("complete",), "complete pairs that are known in part", "complete", "complete"),
     Command(
         ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
     ),
@@ -98,6 +99,12 @@ COMMANDS = (
         "score how well an audit finds wrong pairs and words",
         "audit_score",
         "audit_score",
+    ),
+    Command(
+        ("evaluate", "completion"),
+        "score how well pairs known in part are completed",
+        "completion",
+        "completion",
     ),
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),

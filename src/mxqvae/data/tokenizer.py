@@ -28,6 +28,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[END]")
 MASK_WORD = "[MASK]"
 """How a hidden word is written in a caption for `CaptionTokenizer.encode_masked`."""
 _SPACE_BEFORE_MARK = re.compile(r" (?=[,.;:!?])")
+_MARK = re.compile(r"[,.;:!?]")
 _MAX_WORDS_NAMED = 8
 SMALLEST_SUBWORD_VOCABULARY = len(SPECIAL_TOKENS) + len(ByteLevel.alphabet())
 """Special tokens and the 256 bytes, before anything is learned."""
@@ -174,6 +175,11 @@ class CaptionTokenizer:
                 continue
             token_ids = [self.mask_id]
             for piece in pieces:
+                mark = self._tokenizer.token_to_id(piece[:1]) if _MARK.match(piece) else None
+                if mark is not None:
+                    # By itself: a vocabulary of subwords would take it for the start of a word.
+                    token_ids.append(mark)
+                    piece = piece[1:]
                 if piece.strip():
                     encoded = self.encode([piece])[0].tolist()
                     token_ids += encoded[: encoded.index(self.end_id)]
@@ -186,9 +192,9 @@ class CaptionTokenizer:
 
     def fill_masked(self, caption: str, token_ids: Tensor) -> str:
         """`caption` with what `token_ids` (L) say in place of each `MASK_WORD`; the rest as it is."""
-        hidden = (self.encode_masked([caption])[0] == self.mask_id).nonzero()[:, 0]
         if MASK_WORD not in caption:
             return caption if caption.strip() else self.decode(token_ids[None])[0]
+        hidden = (self.encode_masked([caption])[0] == self.mask_id).nonzero()[:, 0]
         words = [self._tokenizer.decode([int(token_ids[place])]).strip() for place in hidden]
         first, *others = caption.split(MASK_WORD)
         filled = "".join([first, *(word + piece for word, piece in zip(words, others, strict=True))])

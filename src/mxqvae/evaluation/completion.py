@@ -2,7 +2,7 @@
 
     caption right   =  the slots that it names are those of the pair
     image right     =  the slots that the judge reads in it are those of the caption
-    diversity       =  distance of two answers' digits in one place / distance of two real digits of one class
+    diversity       =  distance of two seeds' digits in one place / that of two real digits of one class
 
 For halves, half of each image and half of its caption's tokens are hidden. A slot is *determined* where its
 cell, or its whole clause, is given; the rest is free, and has to agree with itself.
@@ -53,12 +53,12 @@ class CaptionsFound:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesFound:
-    """Images drawn for captions, two answers each, of which the first is scored."""
+    """Images found for captions with two seeds, of which the first is scored."""
 
     right: ConsistencyScore
     """Pairs by the kind of the caption: all its slots seen, no other."""
     num_distances: int
-    """Places where both answers show the digit asked for."""
+    """Places where the answers of both seeds show the digit asked for."""
     distance: float | None
     """Mean distance of the two digits there: root mean square of the difference of ink in [0, 1]."""
     real_distance: float
@@ -123,7 +123,7 @@ def measure_completion(
         raise MxqvaeError(f"{num} pairs to complete; give two or more")
     truth, images = pairs.slots, pairs.images[pairs.image_numbers]
     seen = judge.read(images)
-    with progress.task("complete", total=3 * num, unit="answers") as advance:
+    with progress.task("complete", total=4 * num, unit="answers") as advance:
         asker = _Asker(generator, seed, config, advance)
         captions = _captions_found(asker, images, truth)
         found = _images_found(asker, images, pairs.captions, truth, judge)
@@ -141,33 +141,25 @@ def measure_completion(
 
 
 class _Asker:
-    """Completes pair after pair, each with a seed of its own: no two share their noise."""
+    """Completes pair after pair."""
 
     def __init__(
         self, generator: PairGenerator, seed: int, config: CompletionConfig, advance: Advance
     ) -> None:
-        self.generator, self.config, self.advance = generator, config, advance
+        self.generator, self.seed, self.config, self.advance = generator, seed, config, advance
         self.tokenizer = generator.tokenizer
-        self._seeds = random.Random(seed)
 
-    def answers(self, batch: PairBatch, num_answers: int) -> Iterator[tuple[Tensor, list[str]]]:
-        """Images (num_answers, H, W, 3) uint8 and captions of each pair, by number."""
-        for image, token_ids in zip(*batch, strict=True):
-            (found,) = complete(
-                self.generator,
-                PairBatch(image[None], token_ids[None]),
-                num_answers=num_answers,
-                seed=self._seeds.getrandbits(64),
-                config=self.config,
-            )
-            order = sorted(range(num_answers), key=found.numbers.__getitem__)
+    def answers(self, batch: PairBatch, seed_offset: int = 0) -> Iterator[tuple[Tensor, str]]:
+        """Image (H, W, 3) uint8 and caption of one answer to each pair."""
+        seed = (self.seed + seed_offset) % 2**64
+        for found in complete(self.generator, batch, num_answers=1, seed=seed, config=self.config):
             self.advance(1)
-            yield to_bytes(found.pairs.images[order]), [found.captions[row] for row in order]
+            yield to_bytes(found.pairs.images)[0], found.captions[0]
 
 
 def _captions_found(asker: _Asker, images: Tensor, truth: Sequence[tuple[Slot, ...]]) -> CaptionsFound:
     unknown = asker.tokenizer.encode([""] * len(images))
-    captions = [texts[0] for _, texts in asker.answers(PairBatch(to_floats(images), unknown), 1)]
+    captions = [caption for _, caption in asker.answers(PairBatch(to_floats(images), unknown))]
     named = [parse_caption(caption) for caption in captions]
     # The truth stands in the caption's place: kinds are those of the images.
     right = [ReadPair(slots, names or ()) for slots, names in zip(truth, named, strict=True)]
@@ -184,7 +176,7 @@ def _images_found(
 ) -> ImagesFound:
     unknown = torch.full_like(to_floats(real), torch.nan)
     batch = PairBatch(unknown, asker.tokenizer.encode(captions))
-    drawn = torch.stack([images for images, _ in asker.answers(batch, 2)], dim=1)
+    drawn = [torch.stack([image for image, _ in asker.answers(batch, offset)]) for offset in (0, 1)]
     first, second = (judge.read(images) for images in drawn)
     distances = []
     for row, slots in enumerate(truth):
@@ -245,9 +237,9 @@ def _halves_found(
         token_ids[row, hidden] = CaptionTokenizer.mask_id
         by_words = _slots_of_whole_clauses(asker.tokenizer, caption, set(hidden), slots)
         determined.append(by_words | {slot for slot in slots if _is_given(slot, half)})
-    answers = list(asker.answers(PairBatch(images, token_ids), 1))
-    seen = judge.read(torch.cat([drawn for drawn, _ in answers]))
-    named = [parse_caption(texts[0]) for _, texts in answers]
+    answers = list(asker.answers(PairBatch(images, token_ids)))
+    seen = judge.read(torch.stack([drawn for drawn, _ in answers]))
+    named = [parse_caption(answer) for _, answer in answers]
     num_right = num_free = num_agree = 0
     for names, sees, fixed in zip(named, seen, determined, strict=True):
         both = set(names or ()) & set(sees)

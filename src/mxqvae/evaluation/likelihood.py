@@ -18,6 +18,7 @@ from torch import Tensor
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.errors import MxqvaeError
+from mxqvae.prior.bits import code_bits
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 
@@ -88,24 +89,6 @@ def measure_likelihood(
         image_codes=_summarise(bits[:, is_image]),
         text_codes=_summarise(bits[:, ~is_image]),
     )
-
-
-def pair_bits(prior: Prior, indices: Tensor) -> Tensor:
-    """Bits (B,), float64, of each pair of `indices` (B, T); see `code_bits`."""
-    return code_bits(prior, indices).sum(1)
-
-
-@torch.no_grad()
-def code_bits(prior: Prior, indices: Tensor) -> Tensor:
-    """Bits (B, T), float64, of each code of `indices` (B, T) given those before it, by teacher forcing.
-
-    Infinite where the prior holds a code impossible, as it does with the codes of another segment.
-
-    Args:
-        prior: In eval mode; its logits may be -inf, though not those of all codes at once.
-    """
-    log_shares = prior.logits(indices).double().log_softmax(-1)  # nats
-    return -log_shares.gather(-1, indices[..., None])[..., 0] / math.log(2)
 
 
 def image_positions_of(config: AutoencoderConfig) -> slice:

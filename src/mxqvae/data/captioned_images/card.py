@@ -58,8 +58,8 @@ Images are turned upright, laid on white where transparent, converted to sRGB, {
 source, seed and version of mxqvae give the same data set.
 
 The tokenizer, `tokenizer.json`, has {tokenizer.vocab_size:,} subwords, trained on the training captions, and
-holds {tokenizer.max_length} tokens. Longer captions are cut in training, not here: {tokenizer.num_cut:,} of them, up to
-{longest} long.
+holds {tokenizer.max_length} tokens. Longer captions are cut in training, not here: {tokenizer.num_cut:,} of
+them, up to {longest} long.
 
 {_problems(manifest)}
 """

@@ -1,0 +1,31 @@
+"""Bits of code sequences under a prior.
+
+    bits(code t) = -log2 p(code t | codes before it)        bits(pair) = their sum over the codes
+
+B batch, T codes of a pair, K codes of the codebook or of all vocabularies.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from mxqvae.prior.transformer import Prior
+
+
+def pair_bits(prior: Prior, indices: Tensor) -> Tensor:
+    """Bits (B,), float64, of each pair of `indices` (B, T); see `code_bits`."""
+    return code_bits(prior, indices).sum(1)
+
+
+@torch.no_grad()
+def code_bits(prior: Prior, indices: Tensor) -> Tensor:
+    """Bits (B, T), float64, of each code of `indices` (B, T) given those before it, by teacher forcing.
+
+    Infinite where the prior holds a code impossible, as it does with the codes of another segment.
+
+    Args:
+        prior: In eval mode; its logits may be -inf, though not those of all codes at once.
+    """
+    log_shares = prior.logits(indices).double().log_softmax(-1)  # nats
+    return -log_shares.gather(-1, indices[..., None])[..., 0] / math.log(2)

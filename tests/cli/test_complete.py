@@ -1,0 +1,133 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mxqvae.data.pairs import PairDataset
+from mxqvae.generation import completion
+from mxqvae.generation.completion import CompletionConfig
+from mxqvae.generation.recombination import RecombinationConfig
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = CompletionConfig(
+    num_particles=2,
+    num_candidates=2,
+    num_rounds=1,
+    recombination=RecombinationConfig(num_drawn=4, num_read=3, num_donors=1, num_finalists=2, num_steps=1),
+)
+
+
+@pytest.fixture(autouse=True)
+def little_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers cost less, and are worse."""
+    defaults = dict(completion.complete.__kwdefaults__ or {}) | {"config": SMALL}
+    monkeypatch.setattr(completion.complete, "__kwdefaults__", defaults)
+
+
+@pytest.fixture
+def picture(test_pairs: PairDataset, tmp_path: Path) -> Path:
+    """The first test image."""
+    path = tmp_path / "in" / "picture.png"
+    path.parent.mkdir()
+    Image.fromarray(test_pairs.images[0].numpy()).save(path)
+    return path
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+
+
+def test_captions_for_an_image(run: Run, tiny_model: Path, picture: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    code, printed, _ = run(
+        *("complete", "--weights", tiny_model, "--image", picture, "--num-answers", 3, "--out", out)
+    )
+    assert code == 0
+    assert "3 answers of seed 0 in " in printed
+    rows = rows_of(out)
+    assert [row["file_name"] for row in rows] == ["00000-0.png", "00000-1.png", "00000-2.png"]
+    assert [row["bits"] for row in rows] == sorted(row["bits"] for row in rows)
+    for row in rows:
+        np.testing.assert_array_equal(Image.open(out / row["file_name"]), Image.open(picture))
+        assert f"{row['bits']:.1f} bits  {row['file_name']}  {row['caption']}" in printed
+    assert (out / "contact_sheet.png").is_file()
+
+
+def test_what_is_hidden_of_both(run: Run, tiny_model: Path, picture: Path, tmp_path: Path):
+    out, caption = tmp_path / "out", "This is [MASK] 7."
+    hidden = np.zeros((64, 64), np.uint8)
+    hidden[:30] = 255
+    Image.fromarray(hidden).save(tmp_path / "mask.png")
+    code, printed, err = run(
+        *("complete", "--weights", tiny_model, "--image", picture, "--caption", caption, "--num-answers", 1),
+        *("--hide", "0,0,9,64", "--mask", tmp_path / "mask.png", "--out", out, "--json"),
+    )
+    assert (code, err) == (0, "")
+    summary = json.loads(printed)
+    assert summary["answers"] == rows_of(out)
+    assert (summary["num_pairs"], summary["num_answers"], summary["seed"]) == (1, 1, 0)
+    (row,) = summary["answers"]
+    before, after = caption.split("[MASK]")
+    assert row["caption"].startswith(before)
+    assert row["caption"].endswith(after)
+    assert row["given_caption"] == caption
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(out / row["file_name"]))[30:, 9:], np.asarray(Image.open(picture))[30:, 9:]
+    )
+
+
+def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: Path):
+    few = tmp_path / "few"
+    few.mkdir()
+    lines = (samples / "metadata.jsonl").read_text().splitlines(keepends=True)[:2]
+    (few / "metadata.jsonl").write_text("".join(lines))
+    for line in lines:
+        name = json.loads(line)["file_name"]
+        (few / name).write_bytes((samples / name).read_bytes())
+    common = ("complete", "--weights", tiny_model, "--pairs", few, "--num-answers", 2)
+    assert run(*common, "--hide-images", "--out", tmp_path / "images")[0] == 0
+    given = [json.loads(line)["caption"] for line in lines]
+    assert [row["caption"] for row in rows_of(tmp_path / "images")] == [given[0]] * 2 + [given[1]] * 2
+    assert run(*common, "--hide-captions", "--out", tmp_path / "captions")[0] == 0
+    assert [(row["pair"], row["given_caption"]) for row in rows_of(tmp_path / "captions")] == [
+        (0, ""),
+        (0, ""),
+        (1, ""),
+        (1, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing is given; give --image, --caption or --pairs, or draw by `mxqvae sample`"),
+        (("--caption", "This is red 7.", "--pairs", "x"), "--pairs stands alone"),
+        (
+            ("--caption", "This is red 7.", "--hide-images"),
+            "--hide-images and --hide-captions are for --pairs",
+        ),
+        (("--caption", "This is red 7.", "--hide", "0,0,5,5"), "--hide and --mask hide a part of an image"),
+        (("--caption", "[MASK] [MASK]"), "nothing of the pair is given"),
+        (("--caption", "This is purple [MASK]."), "unknown in captions: 'purple'"),
+        (("--caption", "[MASK] [MASK]", "--num-answers", 0), "--num-answers must be at least 1, got 0"),
+        (("--caption", "This is red 7.", "--seed", -1), "--seed must be at least 0, got -1"),
+        (("--image", "PICTURE", "--caption", "This is red 7."), "the whole pair is given"),
+        (("--image", "PICTURE", "--hide", "0,0,64,64"), "nothing of the pair is given"),
+        (("--image", "PICTURE", "--hide", "0,0,five"), "hidden rectangle '0,0,five'"),
+        (("--image", "./no/such.png"), "no/such.png: No such file or directory"),
+        (("--image", "PICTURE", "--mask", "./no/such.png"), "no/such.png: No such file or directory"),
+        (("--pairs", "./no/such"), "no/such is not a folder"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(
+    run: Run, tiny_model: Path, picture: Path, tmp_path: Path, arguments: tuple[object, ...], message: str
+):
+    arguments = tuple(picture if argument == "PICTURE" else argument for argument in arguments)
+    code, printed, err = run("complete", "--weights", tiny_model, "--out", tmp_path / "out", *arguments)
+    assert (code, printed) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
