@@ -194,6 +194,15 @@ def test_images_of_no_whole_cells_are_refused(name: str):
         find_recipe(name).autoencoder(PairShape(500, 40, 60))
 
 
+def test_captions_that_do_not_fit_a_recipe_are_refused_in_one_line():
+    with pytest.raises(MxqvaeError) as refusal:
+        find_recipe(OURS).autoencoder_for(PairShape(500, 20, 64))
+    assert str(refusal.value) == (
+        "captions of 20 words cannot be divided among 8 latents; build the data set with another "
+        "--max-length, or take another recipe, say pairs-cpu"
+    )
+
+
 def test_the_paper_s_convolutions_take_odd_lengths():
     for length in range(8, 90):
         find_recipe("photos-paper").autoencoder(PairShape(500, length, 64))

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import torch.distributed as distributed
 from PIL import Image
 from safetensors.torch import load_file
@@ -284,6 +285,15 @@ class TestSeed:
 
 
 class TestEncoding:
+    def test_images_of_another_size_are_refused(self, model: Path):
+        pairs = PairDataset(torch.zeros(1, 48, 48, 3, dtype=torch.uint8), ["This is red 7."])
+        autoencoder = load_autoencoder(model / "autoencoder")
+        tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
+        with pytest.raises(
+            MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give a data set"
+        ):
+            encode_pairs(autoencoder, tokenizer, pairs)
+
     def test_a_split_is_encoded_pair_by_pair(
         self, model: Path, caption_mnist_small: Path, monkeypatch: pytest.MonkeyPatch
     ):

@@ -203,7 +203,8 @@ def read_results(folder: Path) -> list[Result]:
     results: dict[tuple[str, str, str, int], Result] = {}
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
-        data_set = result.data_set if isinstance(result, Table3Result) else ""
+        # A set is scored with as many recipes as somebody likes.
+        data_set = f"{result.data_set} {result.recipe}" if isinstance(result, Table3Result) else ""
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(

@@ -60,7 +60,7 @@ def train_autoencoder(
     token_ids = tokenizer.encode(pairs.captions)
     training = _seeded(recipe.autoencoder_training, seed)
     torch.manual_seed(training.seed)
-    config = recipe.autoencoder(pairs.shape(tokenizer))
+    config = recipe.autoencoder_for(pairs.shape(tokenizer))
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 
@@ -83,7 +83,7 @@ def train_autoencoder(
             len(pairs),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, pairs.captions),
+            identity=_identity(config, training, recipe.num_processes, pairs.digest()),
             description="train autoencoder",
             progress=progress,
             on_checkpoint=picture,
@@ -104,8 +104,8 @@ def derive_autoencoder(recipe: Recipe, source: Path, out: Path) -> None:
     trained, tokenizer = load_autoencoder(source / "autoencoder"), load_tokenizer(source)
     if not isinstance(trained, ConcatenatedAutoencoder):
         raise MxqvaeError(f"stage 1 in {source} is joint and has no parts to take; train it anew")
-    image_size = trained.config.image.image.image_size
-    config = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, image_size))
+    shape = PairShape(tokenizer.vocab_size, tokenizer.max_length, trained.config.image_size)
+    config = recipe.autoencoder_for(shape)
     if not isinstance(config, ConcatenatedConfig):
         raise MxqvaeError("stage 1 of this recipe is joint and cannot be made of parts; train it")
     arranged = arrange(trained, config)
@@ -152,7 +152,9 @@ def train_prior(
             len(indices),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, indices.tolist()),
+            identity=_identity(
+                config, training, recipe.num_processes, hashlib.sha256(indices.numpy().tobytes()).hexdigest()
+            ),
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
@@ -170,7 +172,17 @@ def encode_pairs(
     *,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Code indices (N, T) of a whole split, nothing masked, in eval mode."""
+    """Code indices (N, T) of a whole split, nothing masked, in eval mode.
+
+    Raises:
+        MxqvaeError: Images of another size than the autoencoder's.
+    """
+    size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
+    if shape.image_size != size:
+        raise MxqvaeError(
+            f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
+            f"give a data set built with --image-size {size}, or another model"
+        )
     token_ids = tokenizer.encode(pairs.captions)
     parts = []
     with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
@@ -190,8 +202,7 @@ def _stored_indices(
 ) -> Tensor:
     """`encode_pairs` of all views, kept in the run's folder for a resumed run and for its other processes."""
     path = run / "indices.safetensors"
-    captions = [caption for pairs in views for caption in pairs.captions]
-    content = (weights / WEIGHTS_FILE).read_bytes() + json.dumps(captions).encode()
+    content = (weights / WEIGHTS_FILE).read_bytes() + "".join(pairs.digest() for pairs in views).encode()
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
@@ -231,10 +242,10 @@ def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
     return from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
 
 
-def _identity(config: Any, training: TrainingConfig, num_processes: int, data: list[Any]) -> str:
+def _identity(config: Any, training: TrainingConfig, num_processes: int, data: str) -> str:
     """What a checkpoint belongs to: the settings and the data it was trained on."""
     settings = {"model": to_tree(config), "training": to_tree(training), "processes": num_processes}
-    return json.dumps(settings | {"data": hashlib.sha256(json.dumps(data).encode()).hexdigest()})
+    return json.dumps(settings | {"data": data})
 
 
 def check_model_folder(out: Path) -> None:

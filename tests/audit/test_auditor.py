@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig
 from mxqvae.data.caption_grammar import QUADRANTS, parse_caption
 from mxqvae.data.degree import read_degree_set
+from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -104,6 +107,32 @@ def test_a_caption_alone_is_not_held_against_its_image(auditor: PairAuditor, rig
 def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generator: PairGenerator):
     other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
     assert auditor.identity() == PairAuditor.from_pretrained().identity() != other.identity()
+
+
+def test_images_of_another_size_are_refused(auditor: PairAuditor, right: PairDataset):
+    with pytest.raises(MxqvaeError, match="images of 32 x 64 pixels, these weights read 64 x 64; resize"):
+        auditor.audit(right.images[:2, :, :32], right.captions[:2])
+    with pytest.raises(MxqvaeError, match="images of 64 x 32 pixels"):
+        auditor.heat_map(right.images[0, :32], right.captions[0])
+
+
+@pytest.mark.parametrize(
+    ("masking", "seen"),
+    [
+        (None, False),
+        (MaskingConfig(), False),
+        (MaskingConfig(word_share=0, random_word_share=0.5), False),
+        (MaskingConfig(random_word_share=0.5), True),
+    ],
+    ids=range(4),
+)
+def test_weights_tell_whether_they_saw_captions_that_lie(
+    tiny_generator: PairGenerator, masking: MaskingConfig | None, seen: bool
+):
+    config = tiny_generator.autoencoder.config
+    assert isinstance(config, MXQVAEConfig)
+    untrained = MXQVAE(replace(config, masking=masking))
+    assert PairAuditor(untrained, tiny_generator.tokenizer).has_seen_lies is seen
 
 
 def test_halves_that_share_nothing_are_refused(auditor: PairAuditor):

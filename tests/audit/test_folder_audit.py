@@ -117,4 +117,54 @@ def test_pairs_that_cannot_be_read_are_counted(tiny_generator: PairGenerator, tm
     other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
     audit = audit_folder(other, open_pairs(tmp_path / "pairs"), tmp_path / "out", num_worst=1)
     assert (audit.summary.num_pairs, audit.summary.num_audited, audit.summary.mean_score) == (2, 0, None)
-    assert audit.summary.problems == {"no image": 1, "no caption": 1}
+    assert audit.summary.problems == {"no image": 2}
+
+
+def test_a_stop_before_the_table_appears_loses_nothing(
+    finished: tuple[Path, FolderAudit],
+    auditor: PairAuditor,
+    dirty: Path,
+    tmp_path: Path,
+    small_chunks: None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    replace = Path.replace
+
+    def stopping(path: Path, target: Path) -> Path:
+        if target.name == "scores.parquet":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
+    # The other way round, the next call would take the audit for finished, its CSV file missing for good.
+    assert (tmp_path / "out" / "scores.csv").is_file()
+    audit = audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
+    assert audit.num_new == 0
+    for name in ("scores.parquet", "scores.csv", "report.html", "audit.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_an_audit_of_images_that_changed_is_refused(tiny_generator: PairGenerator, tmp_path: Path):
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "metadata.jsonl").write_text('{"file_name": "0.png", "caption": "This is red 1."}')
+    auditor = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
+    audit_folder(auditor, open_pairs(tmp_path / "pairs"), tmp_path / "out", num_worst=1)
+    (tmp_path / "pairs" / "0.png").write_bytes(b"an image")
+    with pytest.raises(MxqvaeError, match="holds an audit of other pairs"):
+        audit_folder(auditor, open_pairs(tmp_path / "pairs"), tmp_path / "out", num_worst=1)
+
+
+def test_any_line_can_be_written_to_the_table(tiny_generator: PairGenerator, tmp_path: Path):
+    (tmp_path / "pairs").mkdir()
+    lines = [
+        '{"file_name": "\\ud800.png", "caption": "\\ud800"}',
+        '{"file_name": "\\u0000", "caption": null}',
+    ]
+    (tmp_path / "pairs" / "metadata.jsonl").write_text("\n".join(lines))
+    auditor = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
+    audit_folder(auditor, open_pairs(tmp_path / "pairs"), tmp_path / "out", num_worst=1)
+    pairs = list(read_scores(tmp_path / "out" / "scores.parquet"))
+    assert [(pair.caption, pair.problem) for pair in pairs] == [("", "no caption")] * 2

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,11 +90,96 @@ def test_a_sample_folder(tmp_path: Path):
     assert source.images([chunk.pairs[0].key]) == {chunk.pairs[0].key: png("red")}
 
 
+@pytest.mark.parametrize(
+    ("line", "caption"),
+    [
+        (r'{"file_name": "\u0000.png", "caption": "a"}', "a"),
+        (r'{"file_name": "\ud800.png", "caption": "a"}', "a"),
+        (r'{"file_name": "NAME", "caption": "a"}'.replace("NAME", "x" * 300), "a"),
+        (r'{"file_name": "circle", "caption": "a"}', "a"),
+        (r'{"file_name": ".", "caption": "a"}', "a"),
+        (r'{"file_name": 3, "caption": "a"}', "a"),
+        (r'{"file_name": "", "caption": "a"}', "a"),
+        (r'{"caption": "a"}', "a"),
+        (r'{"file_name": "x.png", "caption": null}', ""),
+        (r'{"file_name": "x.png", "caption": ["a"]}', ""),
+        (r'{"file_name": "x.png", "caption": "\ud800"}', ""),
+        (r'{"file_name": "x.png"}', ""),
+        ("[1]", ""),
+        ("3", ""),
+        ("[" * 100_000, ""),
+    ],
+    ids=range(15),
+)
+def test_a_line_that_cannot_be_read_is_a_pair_without(tmp_path: Path, line: str, caption: str):
+    (tmp_path / "metadata.jsonl").write_text(line)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    source = open_pairs(tmp_path)
+    (pair,) = next(source.chunks()).pairs
+    assert (pair.image, pair.caption) == (None, caption)
+    assert source.images([pair.key]) == {}
+    assert pair.key.file.encode()
+    assert source.identity() == open_pairs(tmp_path).identity()
+
+
+def test_texts_that_are_not_utf8_are_pairs_without_a_caption(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    image = pa.array([{"bytes": png("red")}] * 2)
+    texts = pa.array([b"a", b"caf\xe9"]).view(pa.string())
+    pq.write_table(pa.table({"image": image, "caption": texts}), tmp_path / SHARD)
+    (chunk,) = open_pairs(tmp_path).chunks()
+    assert [(pair.image, pair.caption) for pair in chunk.pairs] == [(png("red"), "a"), (png("red"), "")]
+    lists = pa.ListArray.from_arrays([0, 1, 2], texts)
+    pq.write_table(pa.table({"image": image, "captions": lists}), tmp_path / SHARD)
+    (chunk,) = open_pairs(tmp_path).chunks()
+    assert [pair.caption for pair in chunk.pairs] == ["a", ""]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"captions": ["abc"]}, "column captions must hold lists of strings"),
+        ({"caption": [3]}, "column caption must hold strings"),
+        ({"caption": [["a"]]}, "column caption must hold strings"),
+        ({"image": ["0.png"], "caption": ["a"]}, "column image must hold structs with an encoded image"),
+    ],
+    ids=range(4),
+)
+def test_columns_of_other_types_are_refused_as_in_training(tmp_path: Path, columns: dict, message: str):
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"image": [{"bytes": png("red")}]} | columns), tmp_path / SHARD)
+    with pytest.raises(MxqvaeError, match=message):
+        open_pairs(tmp_path)
+
+
+def test_a_missing_shard_is_named(several: Path):
+    (several / SHARD).rename(several / "data" / "train-00000-of-00002.parquet")
+    with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):
+        open_pairs(several)
+
+
 def test_the_identity_changes_with_the_pairs(several: Path):
     before = open_pairs(several).identity()
     assert before == open_pairs(several).identity()
     (several / SHARD).write_bytes((several / SHARD).read_bytes() + b" ")
     assert pair_source._identity(several, several / SHARD) != before[0]
+
+
+def test_the_identity_of_a_sample_folder_changes_with_its_images(tmp_path: Path):
+    (tmp_path / "metadata.jsonl").write_text(
+        '{"file_name": "0.png", "caption": "a"}\n{"file_name": "1.png"}\n'
+    )
+    (tmp_path / "0.png").write_bytes(png("red"))
+    identities = [open_pairs(tmp_path).identity()]
+    (tmp_path / "1.png").write_bytes(png("red"))
+    identities.append(open_pairs(tmp_path).identity())
+    os.utime(tmp_path / "1.png", ns=(0, 1))
+    identities.append(open_pairs(tmp_path).identity())
+    (tmp_path / "1.png").write_bytes(b"")
+    os.utime(tmp_path / "1.png", ns=(0, 1))
+    identities.append(open_pairs(tmp_path).identity())
+    assert len({json.dumps(identity) for identity in identities}) == 4
+    assert open_pairs(tmp_path).identity() == json.loads(json.dumps(identities[-1]))
 
 
 @pytest.mark.parametrize(

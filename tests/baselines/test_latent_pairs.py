@@ -13,6 +13,7 @@ from mxqvae.baselines.latent_pairs import (
     train_latent_pairs,
     with_seed,
 )
+from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
 from mxqvae.training.loop import TrainingConfig
@@ -76,6 +77,14 @@ def test_another_seed_is_another_training():
 def test_a_folder_of_something_else_is_left_alone(caption_mnist_small: Path, tmp_path: Path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(MxqvaeError, match="has content and no run to resume"):
+        train_latent_pairs(caption_mnist_small, tmp_path, TRAINING)
+
+
+def test_one_pair_is_too_few(caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pairs = PairDataset.from_parquet(caption_mnist_small, "train")
+    one = PairDataset(pairs.images[:1], pairs.captions[:1])
+    monkeypatch.setattr(PairDataset, "from_parquet", lambda folder, split: one)
+    with pytest.raises(MxqvaeError, match="1 images with a caption; the baseline needs two or more"):
         train_latent_pairs(caption_mnist_small, tmp_path, TRAINING)
 
 

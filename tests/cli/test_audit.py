@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
+NOTE = (
+    "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
+    "and may miss captions that lie; see docs/audit.md\n"
+)
 
 
 def test_a_data_set(run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path):
@@ -28,6 +33,21 @@ def test_a_sample_folder(run: Run, samples: Path, tiny_model: Path, tmp_path: Pa
     code, out, _ = run("audit", samples, "--out", tmp_path / "out", "--weights", tiny_model, "--num-worst", 0)
     assert code == 0
     assert "60 of 60 pairs audited" in out
+
+
+def test_weights_that_saw_no_captions_that_lie_are_noted(
+    run: Run, samples: Path, tiny_model: Path, tmp_path: Path
+):
+    weights = tmp_path / "weights"
+    shutil.copytree(tiny_model, weights)
+    path = weights / "autoencoder" / "config.json"
+    config = json.loads(path.read_text())
+    assert config["masking"]["random_word_share"] > 0  # so no other test here has the note
+    path.write_text(json.dumps(config | {"masking": None}))
+    arguments = ("--weights", weights, "--num-worst", 0, "--json")
+    code, out, err = run("audit", samples, "--out", tmp_path / "out", *arguments)
+    assert (code, err) == (0, NOTE)
+    assert json.loads(out)["num_new"] == 60
 
 
 @pytest.mark.parametrize("missing", ["pairs", "weights"])

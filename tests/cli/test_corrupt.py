@@ -16,6 +16,8 @@ def test_it_says_how_many_lie(run: Run, caption_mnist_small: Path, tmp_path: Pat
     code, _, err = run("data", "corrupt", caption_mnist_small, "--share", 0.1, "--out", out)
     assert (code, "is not empty" in err) == (2, True)
     assert run("data", "corrupt", caption_mnist_small, "--share", 0, "--out", out, "--overwrite")[0] == 0
+    code, _, err = run("data", "corrupt", out, "--share", 0.1, "--out", tmp_path / "twice")
+    assert (code, "its captions lie already" in err, err.count("\n")) == (2, True, 1)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,18 @@ def test_impossible_numbers_are_refused(
     assert (code, out, err) == (2, "", f"mxqvae: error: {message}\n")
 
 
+def test_names_that_no_file_can_have_do_not_stop_it(run: Run, photos: Path, tmp_path: Path):
+    names = [*(f"{number:02}.png" for number in range(8, 30)), "\0", "\ud800.png", "x" * 300, "none.png"]
+    lines = [json.dumps({"file_name": name, "text": f"Words {name[:9]}."}) for name in names]
+    (photos / "metadata.jsonl").write_text("\n".join(lines))
+    arguments = ("--image-size", 16, "--processes", 2, "--json")
+    code, stdout, err = run(*COMMAND, photos, "--out", tmp_path / "out", *arguments)
+    assert (code, err) == (0, "")
+    assert json.loads(stdout)["problems"]["missing"]["num"] == 4
+    problems = (tmp_path / "out" / "problems.jsonl").read_text().splitlines()
+    assert [json.loads(line)["kind"] for line in problems if "missing" in line] == ["missing"] * 4
+
+
 def test_the_source_is_never_overwritten(run: Run, photos: Path, tmp_path: Path):
     for out in (photos, tmp_path):
         code, _, err = run(*COMMAND, photos, "--out", out, "--overwrite")

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from mxqvae.audit.pair_source import PairKey
@@ -11,11 +12,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def scores(tmp_path: Path) -> Path:
+def scores(caption_mnist_small: Path, tmp_path: Path) -> Path:
     """Training pair i has i bits."""
-    keys = [PairKey("data/train-00000-of-00001.parquet", row, 0) for row in range(300)]
-    path = tmp_path / "scores.parquet"
-    write_part(path, [ScoredPair(key, "", float(key.row), *(None,) * 5) for key in keys])
+    shard, path = "data/train-00000-of-00001.parquet", tmp_path / "scores.parquet"
+    captions = pq.read_table(caption_mnist_small / shard)["caption"].to_pylist()
+    pairs = [
+        ScoredPair(PairKey(shard, row, 0), caption, float(row), *(None,) * 5)
+        for row, caption in enumerate(captions)
+    ]
+    write_part(path, pairs)
     return path
 
 
@@ -34,11 +39,14 @@ def test_pairs_are_left_out(run: Run, caption_mnist_small: Path, scores: Path, t
         ((), "give one of --keep-share and --threshold"),
         (("--keep-share", 0.5, "--threshold", 1), "give one of --keep-share and --threshold"),
         (("--keep-share", 0), "--keep-share must be above 0 and up to 1, got 0"),
+        (("--keep-share", "nan"), "--keep-share must be above 0 and up to 1, got nan"),
+        (("--threshold", "nan"), "--threshold must be a number of bits, got nan"),
+        (("--threshold", "inf"), "--threshold must be a number of bits, got inf"),
     ],
 )
 def test_one_rule_is_needed(run: Run, tmp_path: Path, rule: tuple, message: str):
     code, _, err = run("data", "filter", tmp_path, "--scores", "x", "--out", tmp_path / "out", *rule)
-    assert (code, message in err) == (2, True)
+    assert (code, message in err, err.count("\n")) == (2, True, 1)
 
 
 def test_a_missing_table_is_named(run: Run, caption_mnist_small: Path, tmp_path: Path):

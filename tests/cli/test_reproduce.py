@@ -7,6 +7,7 @@ import pytest
 from mxqvae.config import to_json
 from mxqvae.data.caption_mnist import CaptionMnistConfig
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
+from mxqvae.data.captioned_images.shards import SplitCounts
 from mxqvae.reproduction import table1
 from mxqvae.reproduction.table1 import Table1Reproduction
 
@@ -14,6 +15,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 MXQVAE = "caption-mnist-cpu-seed0"
+COUNTS = SplitCounts(
+    num_rows=1,
+    num_images=1,
+    num_captions=1,
+    num_images_without_caption=0,
+    num_rows_without_image=0,
+    pixels_sha256="",
+    captions_sha256="",
+)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +72,11 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
     command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
     code, out, err = run(*command)
     assert (code, out) == (2, "")
-    assert f"{tmp_path / 'manifest.json'} is missing; build the data set" in err
+    assert f"{tmp_path / 'manifest.json'} is missing or damaged; build the data set" in err
     manifest = Manifest(
         layout="folder",
         config=CaptionedImagesConfig(),
-        splits={},
+        splits={"train": COUNTS, "test": COUNTS},
         tokenizer=TokenizerCounts(vocab_size=500, max_length=16, longest_caption=20, num_cut=1),
         problems={},
     )

@@ -76,8 +76,14 @@ def test_none_and_all(caption_mnist_small: Path, tmp_path: Path, share: float, n
     assert manifest.num_corrupted == num
 
 
+def test_captions_that_lie_are_not_corrupted_again(corrupted: Path, tmp_path: Path):
+    with pytest.raises(MxqvaeError, match="its captions lie already; take the set that it was made of"):
+        corrupt_captions(corrupted, tmp_path / "out", share=0.2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_sources_that_will_not_do(caption_mnist_small: Path, tmp_path: Path):
-    with pytest.raises(MxqvaeError, match=r"nowhere: no data/\*.parquet in it"):
+    with pytest.raises(MxqvaeError, match="nowhere: no such folder"):
         corrupt_captions(tmp_path / "nowhere", tmp_path / "out", share=0.2)
     with pytest.raises(MxqvaeError, match="holds the data set to read"):
         corrupt_captions(caption_mnist_small, caption_mnist_small.parent, share=0.2)

@@ -1,10 +1,11 @@
+import errno
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.data.edited_copy import copy_edited, data_files, find_shards, num_rows
+from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
 from mxqvae.errors import MxqvaeError
 
 
@@ -46,10 +47,9 @@ def test_every_row_is_edited_once_in_order(source: Path, tmp_path: Path):
     assert (out / "tokenizer.json").read_text() == "{}"
 
 
-def test_shards_and_rows(source: Path):
-    shards = find_shards(source)
-    assert [path.name[:11] for path in shards["train"]] == ["train-00000", "train-00001"]
-    assert [num_rows(path) for path in shards["train"]] == [3, 2]
+def test_rows_and_files(source: Path):
+    paths = sorted((source / "data").glob("train-*"))
+    assert [num_rows(path) for path in paths] == [3, 2]
     assert data_files({"train": 3}) == "  - {split: train, path: data/train-*.parquet}"
 
 
@@ -62,5 +62,31 @@ def test_damaged_shards_are_named(source: Path, tmp_path: Path):
         copy_edited(source, out, lambda _, __, rows: rows)
     with pytest.raises(MxqvaeError, match="not a readable parquet file"):
         num_rows(path)
-    with pytest.raises(MxqvaeError, match=r"no data/\*\.parquet in it"):
-        find_shards(tmp_path / "nowhere")
+
+
+def test_a_missing_shard_is_named(source: Path, tmp_path: Path):
+    (source / "data" / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):
+        copy_edited(source, tmp_path, lambda _, __, rows: rows)
+
+
+def test_a_shard_without_rows_keeps_its_file(source: Path, tmp_path: Path):
+    path = source / "data" / "train-00001-of-00002.parquet"
+    pq.ParquetWriter(path, pq.read_schema(path)).close()
+    out = tmp_path / "out"
+    out.mkdir()
+    assert copy_edited(source, out, lambda _, __, rows: rows) == {"test": 1, "train": 3}
+    assert pq.read_schema(out / "data" / path.name) == pq.read_schema(path)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_shard(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def write_table(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", write_table)
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(OSError, match="No space left"):
+        copy_edited(source, out, lambda _, __, rows: rows)

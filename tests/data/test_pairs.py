@@ -171,6 +171,17 @@ class TestForModels:
         with pytest.raises(MxqvaeError, match="images of 8 x 6 pixels; make them square"):
             pairs.shape(CaptionTokenizer.train(["a bird"]))
 
+    def test_the_digest_is_of_pixels_captions_and_which_belong_together(self):
+        images, captions = torch.from_numpy(some_pixels(2)), ["a", "b"]
+        pairs = PairDataset(images, captions)
+        others = [
+            PairDataset(images.flip(0), captions),
+            PairDataset(images, ["a", "c"]),
+            PairDataset(images, captions, image_numbers=torch.tensor([1, 0])),
+        ]
+        assert PairDataset(images.clone(), list(captions)).digest() == pairs.digest()
+        assert len({pairs.digest(), *(other.digest() for other in others)}) == 4
+
     def test_mirrored_images_have_left_and_right_exchanged(self):
         pairs = PairDataset(torch.from_numpy(some_pixels(3)), ["a", "b", "c"])
         mirrored = pairs.mirrored()

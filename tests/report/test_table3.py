@@ -60,6 +60,12 @@ def test_samples_stand_between_ceiling_and_floor(result: Table3Result, rows: Row
     ]
 
 
+def test_recipes_of_one_row_are_told_apart(result: Table3Result, rows: Rows):
+    other = dataclasses.replace(result, recipe="photos-paper", name="table3-emoji-photos-paper-seed7")
+    labels = [line[2] for line in rows(render_table3([result, other])) if "ours" in line[2]]
+    assert labels == ["**ours**, `caption-mnist-cpu`", "**ours**, `photos-paper`"]
+
+
 def test_a_set_of_the_poster_s_stands_below_it(result: Table3Result, rows: Rows):
     lines = [line[2] for line in rows(render_table3([dataclasses.replace(result, data_set="CUB")]))]
     assert lines[3:5] == ["poster", "**ours**"]

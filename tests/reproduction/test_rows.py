@@ -25,6 +25,7 @@ def test_baselines_share_one_trained_stage_1(row: str, small_run: dict):
     assert trained.name == "caption-mnist-cpu-i-t-seed3/autoencoder"
     assert trained.settings == run.steps("i-t")[2].settings
     assert arranged.made.parent.parent.name == f"caption-mnist-cpu-{row}-seed3"
+    assert arranged.minutes is not None
     assert arranged.minutes < 1
 
 

@@ -58,12 +58,14 @@ def test_every_row_trains_samples_and_scores(
     steps = run.steps(name)
     assert not run.work.exists()
     run.folder.execute(steps)
-    result = read_result(run.results / f"table3-digits-{name}-seed3.json")
+    recipe = TABLE3_ROWS[name].recipe
+    result = read_result(run.results / f"table3-digits-{recipe}-seed3.json")
     assert isinstance(result, Table3Result)
     assert (result.row, result.data_set, result.references) == (TABLE3_ROWS[name].label, "digits", "test")
     assert result.figures.samples.num_pairs == 12
     assert result.figures.ceiling.top_1 >= result.figures.floor.top_1 - 0.1
-    assert (run.results / f"table3-digits-{name}-seed3.png").exists()
+    assert result.recipe == recipe
+    assert (run.results / f"table3-digits-{recipe}-seed3.png").exists()
     assert result.cost.scoring > 0
     run.folder.execute(refuse_to_run(run.steps(name)))
 
@@ -82,8 +84,40 @@ def test_another_data_set_is_not_taken_for_the_same(run: Table3Reproduction, dat
 
 def test_a_folder_without_a_manifest_is_named(run: Table3Reproduction, tmp_path: Path):
     nowhere = dataclasses.replace(run, data=tmp_path / "nowhere")
-    with pytest.raises(MxqvaeError, match=r"nowhere/manifest\.json is missing; build the data set"):
+    with pytest.raises(
+        MxqvaeError, match=r"nowhere/manifest\.json is missing or damaged; build the data set"
+    ):
         nowhere.steps("mxqvae")
+
+
+def test_a_data_set_of_another_kind_is_named(run: Table3Reproduction, caption_mnist_small: Path):
+    other = dataclasses.replace(run, data=caption_mnist_small)
+    with pytest.raises(
+        MxqvaeError, match=r"manifest\.json is of the kind 'caption-mnist'; Table 3 takes captioned"
+    ):
+        other.steps("mxqvae")
+
+
+def test_a_split_that_is_not_there_is_named_before_anything_is_trained(run: Table3Reproduction):
+    with pytest.raises(MxqvaeError, match="no split 'tets'; it has train, test"):
+        dataclasses.replace(run, reference_split="tets").steps("mxqvae")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "-rf"])
+def test_a_name_that_would_leave_the_folder_is_refused(run: Table3Reproduction, name: str):
+    with pytest.raises(MxqvaeError, match="names files; take letters"):
+        dataclasses.replace(run, data_set=name)
+
+
+def test_two_recipes_have_two_results(run: Table3Reproduction, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(RECIPES, "pairs-cpu", RECIPES["photos-cpu"])
+    made = {
+        run.steps("mxqvae")[-1].made,
+        dataclasses.replace(run, recipe="pairs-cpu").steps("mxqvae")[-1].made,
+    }
+    assert {path.name for path in made} == {
+        f"table3-digits-{r}-seed3.json" for r in ("photos-cpu", "pairs-cpu")
+    }
 
 
 def test_an_unknown_row_is_named(run: Table3Reproduction):

@@ -1,10 +1,14 @@
 """Scores pairs: what stage 1 has read of image and caption together, held against the caption that was given.
 
-In training, stage 1 sees captions that lie, a word in seven replaced by a random one, beside images that
-never do, and has to say what was true. So it repairs a caption that contradicts its image, and a word that it
-repairs was wrong:
+In training, the shipped stage 1 sees captions that lie, a word in seven replaced by a random one, beside
+images that never do, and has to say what was true. So it repairs a caption that contradicts its image, and
+a word that it repairs was wrong:
 
     bits(word) = -log2 p(word | codes of the pair)          score(pair) = sum over the words of bits(word)
+
+A stage 1 that was trained without such words (`masking.random_word_share` 0, as in the recipes pairs-cpu,
+photos-cpu, photos-paper and caption-mnist-paper) never had to repair anything; `has_seen_lies` tells. It can
+be asked all the same, but what docs/audit.md measures need not hold for it.
 
 Words are not hidden from the encoder for this; docs/audit.md tells what hiding them costs. A word is
 *doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden and read a
@@ -88,6 +92,12 @@ class PairAuditor:
         """Height and width of the images that the model reads, in pixels."""
         return self.autoencoder.config.image.image_size
 
+    @property
+    def has_seen_lies(self) -> bool:
+        """Whether captions had random words in training, which taught the model to believe the image."""
+        masking = self.autoencoder.config.masking
+        return masking is not None and masking.word_share > 0 and masking.random_word_share > 0
+
     def identity(self) -> str:
         """SHA-256 of the weights."""
         digest = hashlib.sha256()
@@ -104,10 +114,11 @@ class PairAuditor:
             captions: B captions.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode.
+            MxqvaeError: A caption that the tokenizer cannot encode, or images of another size.
         """
         if not captions:
             return []
+        self._check_size(images)
         token_ids = self.tokenizer.encode(captions)
         located = self.tokenizer.locate(captions)
         words = [find_words(caption, spans) for caption, spans in zip(captions, located, strict=True)]
@@ -138,8 +149,9 @@ class PairAuditor:
             For each word of the caption G rows of G bits, of which those below 0 vouch for the word.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode.
+            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size.
         """
+        self._check_size(image)
         grid, cell = self.autoencoder.config.image.grid_size, self.autoencoder.config.image.cell_size
         side = max(1, round(grid * WINDOW_SHARE))
         corners = [(top, left) for top in range(grid - side + 1) for left in range(grid - side + 1)]
@@ -167,6 +179,16 @@ class PairAuditor:
         return self._read(images, token_ids, hidden=torch.ones(len(captions), size, size, dtype=torch.bool))[
             0
         ].sum(1)
+
+    def _check_size(self, images: Tensor) -> None:
+        """Refuse images (..., H, W, 3) that the model does not read."""
+        height, width = images.shape[-3:-1]
+        size = self.image_size
+        if (height, width) != (size, size):
+            raise MxqvaeError(
+                f"images of {width} x {height} pixels, these weights read {size} x {size}; resize the images "
+                "or give other weights"
+            )
 
     def _read(
         self, images: Tensor, token_ids: Tensor, given: Tensor | None = None, *, hidden: Tensor | None = None

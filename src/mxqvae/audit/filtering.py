@@ -3,19 +3,25 @@
 import hashlib
 import json
 from collections import defaultdict
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from mxqvae.audit.pair_source import captions_of_pairs
 from mxqvae.audit.score_table import read_scores
 from mxqvae.config import configuration, to_json
 from mxqvae.data.edited_copy import copy_edited, data_files
+from mxqvae.data.pairs import columns_of_use
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 
 MANIFEST_FILE = "manifest.json"
+CARD_FILE = "README.md"
+SOURCE_CARD_FILE = "source_card.md"
+"""The card of the set that was filtered, of the first one where a filtered set was filtered again."""
 _READ_AT_A_TIME = 1 << 20
 """Bytes."""
 
@@ -50,6 +56,7 @@ def filter_by_threshold(
     Args:
         source: The folder that was audited.
         scores: The scores.parquet of that audit; splits that it lacks are copied whole.
+        threshold: Finite.
         overwrite: Replace what `out` holds, once the new set is complete.
 
     Raises:
@@ -92,30 +99,41 @@ def _filter(
 ) -> FilterManifest:
     if source.resolve().is_relative_to(out.resolve()):
         raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
-    num_scored = 0
+    num_scored = num_found = num_left_out = 0
     unwanted: dict[Path, set[tuple[int, int]]] = defaultdict(set)
-    last_rows: dict[Path, int] = {}
+    # Of each caption its hash: the table may be too long for memory.
+    captions: dict[Path, dict[tuple[int, int], int]] = defaultdict(dict)
     for pair, is_left_out in zip(read_scores(scores), left_out.tolist(), strict=True):
         num_scored += pair.score is not None
-        file = Path(pair.key.file)
-        last_rows[file] = max(last_rows.get(file, 0), pair.key.row)
+        file, place = Path(pair.key.file), (pair.key.row, pair.key.caption_number)
+        captions[file][place] = hash(pair.caption)
         if is_left_out:
-            unwanted[file].add((pair.key.row, pair.key.caption_number))
-    missing = [str(file) for file in last_rows if not (source / file).is_file()]
+            unwanted[file].add(place)
+    missing = [str(file) for file in captions if not (source / file).is_file()]
     if missing:
         raise MxqvaeError(f"{scores} is of another data set than {source}, which has no {missing[0]}")
-    num_found = 0
 
     def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
-        nonlocal num_found
-        kept, num_rows_left_out = _without(rows, unwanted.get(shard, set()), first)
-        num_found += num_rows_left_out
+        nonlocal num_found, num_left_out
+        if shard not in captions:
+            return rows
+        columns_of_use(source / shard, rows.schema)
+        for row, row_captions in enumerate(captions_of_pairs(rows), start=first):
+            for number, caption in enumerate(row_captions):
+                if captions[shard].get((row, number)) != hash(caption):
+                    raise MxqvaeError(
+                        f"{scores} is of another data set than {source}, or that was changed: {shard}, "
+                        f"row {row}, has another caption; audit this data set"
+                    )
+            num_found += len(row_captions)
+        kept, num_rows_left_out = _without(rows, unwanted[shard], first)
+        num_left_out += num_rows_left_out
         return kept
 
     with new_output_folder(out, overwrite=overwrite) as folder:
         splits = copy_edited(source, folder, edit)
-        if num_found != int(left_out.sum()):
-            raise MxqvaeError(f"{scores} has pairs that {source} lacks; audit this data set again")
+        if num_found != len(left_out):
+            raise MxqvaeError(f"{scores} has pairs that {source} lacks; audit this data set")
         empty = [split for split, num in splits.items() if not num]
         if empty:
             raise MxqvaeError(f"nothing of the split {empty[0]!r} would be left; keep more of it")
@@ -123,13 +141,16 @@ def _filter(
             threshold=threshold,
             keep_share=keep_share,
             num_scored=num_scored,
-            num_left_out=num_found,
+            num_left_out=num_left_out,
             splits=splits,
             scores_sha256=_sha256(scores),
             source=_read_manifest(source),
         )
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
-        (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
+        card = _source_card(source)
+        (folder / CARD_FILE).write_text(_card(manifest, card), encoding="utf-8")
+        if card is not None:
+            (folder / SOURCE_CARD_FILE).write_text(card, encoding="utf-8")
     return manifest
 
 
@@ -166,7 +187,34 @@ def _read_manifest(source: Path) -> dict[str, Any] | None:
         return None
 
 
-def _card(manifest: FilterManifest) -> str:
+def _source_card(source: Path) -> str | None:
+    """The card that says the terms of the pairs, where there is one."""
+    for name in (SOURCE_CARD_FILE, CARD_FILE):
+        if (source / name).is_file():
+            return (source / name).read_text(encoding="utf-8", errors="replace")
+    return None
+
+
+def _licence_lines(card: str) -> str:
+    """The lines of a card's front matter, each with its line feed, that name a licence for the hub."""
+    lines = card.splitlines()
+    if not lines or lines[0].strip() != "---":
+        return ""
+    kept, is_of_licence = [], False
+    for line in takewhile(lambda line: line.strip() != "---", lines[1:]):
+        # A value may go on in lines that are indented, or in a list.
+        if not line.startswith((" ", "\t", "-")):
+            is_of_licence = line.startswith("license")
+        if is_of_licence:
+            kept.append(line + "\n")
+    return "".join(kept)
+
+
+def _card(manifest: FilterManifest, source_card: str | None) -> str:
+    licence = terms = ""
+    if source_card is not None:
+        licence = _licence_lines(source_card)
+        terms = f"\nThe terms of the source hold for this data set too: `{SOURCE_CARD_FILE}` is its card.\n"
     rule = (
         f"more than {manifest.threshold:g} bits"
         if manifest.threshold is not None
@@ -174,7 +222,7 @@ def _card(manifest: FilterManifest) -> str:
     )
     return f"""\
 ---
-configs:
+{licence}configs:
 - config_name: default
   data_files:
 {data_files(manifest.splits)}
@@ -184,4 +232,4 @@ configs:
 {manifest.num_left_out:,} of {manifest.num_scored:,} scored pairs of another data set are left out: those
 with {rule}, in an audit by mxqvae. Rows and columns are otherwise those of the
 source, which `manifest.json` names.
-"""
+{terms}"""

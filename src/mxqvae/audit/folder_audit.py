@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from mxqvae.audit.auditor import PairAuditor
-from mxqvae.audit.pair_source import Chunk, PairSource
+from mxqvae.audit.pair_source import Chunk, PairFolder
 from mxqvae.audit.preparation import DETAIL, decode_image, prepare
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
@@ -63,7 +63,7 @@ class FolderAudit:
 
 
 def audit_folder(
-    auditor: PairAuditor, source: PairSource, out: Path, *, num_worst: int, progress: Progress = NoProgress()
+    auditor: PairAuditor, source: PairFolder, out: Path, *, num_worst: int, progress: Progress = NoProgress()
 ) -> FolderAudit:
     """Audit all pairs of `source` into the folder `out`; goes on where an earlier call was stopped.
 
@@ -90,7 +90,8 @@ def audit_folder(
                 advance(chunk.num_rows)
         seconds = time.monotonic() - start
         paths = [_part(parts, number) for number in range(_count_parts(parts))]
-        with new_output_file(out / TEXT_FILE) as text, new_output_file(out / SCORES_FILE) as table:
+        # The table appears last: where it is, an audit is taken for finished.
+        with new_output_file(out / SCORES_FILE) as table, new_output_file(out / TEXT_FILE) as text:
             summary, worst = _look_through(join_parts(paths, table, text), num_worst)
     else:
         seconds = 0.0
@@ -170,7 +171,7 @@ def _count_parts(parts: Path) -> int:
     return next(number for number in itertools.count() if not _part(parts, number).is_file())
 
 
-def _rows_before(source: PairSource, chunk: int) -> int:
+def _rows_before(source: PairFolder, chunk: int) -> int:
     """Rows of the chunks before number `chunk`."""
     return sum(source.chunk_sizes()[:chunk])
 
@@ -205,7 +206,7 @@ def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSum
 
 
 def _reported(
-    auditor: PairAuditor, source: PairSource, worst: list[ScoredPair], progress: Progress
+    auditor: PairAuditor, source: PairFolder, worst: list[ScoredPair], progress: Progress
 ) -> Iterator[ReportedPair]:
     """The worst pairs with their images and heat maps."""
     images = source.images(pair.key for pair in worst)

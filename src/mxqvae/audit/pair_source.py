@@ -4,8 +4,8 @@ Two layouts: a data set of parquet shards, as `mxqvae data` writes it, and a sam
 does (`datasets`' imagefolder). What cannot be read is a pair without an image or caption, never an error.
 """
 
+import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mxqvae.data.pairs import columns_of_use
+from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.sample_folder import METADATA_NAME
 
@@ -25,21 +27,22 @@ ROWS_READ = 250
 BUFFER_SIZE = 1 << 20
 """Bytes of a column read ahead; without a limit, a whole row group of images would be."""
 
-_SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
-
 
 class PairKey(NamedTuple):
     """Where a pair stands in its source."""
 
     file: str
-    """The shard or, in a sample folder, the image; relative to the folder, with slashes."""
+    """The shard or, in a sample folder, the image; relative to the folder, with slashes.
+
+    `METADATA_NAME` where a line of a sample folder names no image that can be.
+    """
     row: int
     """Row of the shard, or line of the metadata; from 0."""
     caption_number: int
     """Which of the row's captions, from 0."""
 
 
-class SourcePair(NamedTuple):
+class FoundPair(NamedTuple):
     """A pair as it was found."""
 
     key: PairKey
@@ -56,11 +59,11 @@ class Chunk(NamedTuple):
     """From 0; the same rows have the same number in every run."""
     num_rows: int
     """Rows, each with one or several pairs."""
-    pairs: list[SourcePair]
+    pairs: list[FoundPair]
     """Their pairs."""
 
 
-class PairSource(Protocol):
+class PairFolder(Protocol):
     """A folder of pairs."""
 
     @property
@@ -69,7 +72,7 @@ class PairSource(Protocol):
         ...
 
     def identity(self) -> list[list[object]]:
-        """Names, sizes and times of the files, which change when the pairs do."""
+        """Names, sizes and times of the files, images too, which change when the pairs do."""
         ...
 
     def chunk_sizes(self) -> list[int]:
@@ -85,7 +88,7 @@ class PairSource(Protocol):
         ...
 
 
-def open_pairs(folder: Path, split: str | None = None) -> PairSource:
+def open_pairs(folder: Path, split: str | None = None) -> PairFolder:
     """Find out what kind of folder it is.
 
     Args:
@@ -100,28 +103,30 @@ def open_pairs(folder: Path, split: str | None = None) -> PairSource:
         if split is not None:
             raise MxqvaeError(f"{folder} is a sample folder and has no splits; leave --split out")
         return SampleFolderPairs(folder)
-    shards = [
-        (match["split"], path)
-        for path in sorted((folder / "data").glob("*.parquet"))
-        if (match := _SHARD_NAME.fullmatch(path.name))
-    ]
-    if not shards:
+    if not (folder / "data").is_dir():
         raise MxqvaeError(
             f"{folder} has neither data/*.parquet nor {METADATA_NAME}; give a data set or a sample folder"
         )
-    paths = [path for name, path in shards if split in (None, name)]
-    if not paths:
-        splits = sorted({name for name, _ in shards})
-        raise MxqvaeError(f"data set {folder}: no split {split!r}; choose from {', '.join(splits)}")
-    return ParquetPairs(folder, paths)
+    return ParquetPairs(folder, [path for paths in find_shards(folder, split).values() for path in paths])
 
 
 class ParquetPairs:
     """Shards with a column `image` and a column `caption`, or `captions`, a list."""
 
     def __init__(self, folder: Path, paths: Sequence[Path]) -> None:
+        """Look at the shards.
+
+        Raises:
+            MxqvaeError: One is damaged, or lacks a column or has another type in it.
+        """
         self._folder, self._paths = folder, list(paths)
-        self.num_rows = sum(_open(path).metadata.num_rows for path in self._paths)
+        self._columns: dict[Path, list[str]] = {}
+        self.num_rows = 0
+        for path in self._paths:
+            file = _open(path)
+            columns = columns_of_use(path, file.schema_arrow)
+            self._columns[path] = [name for name in columns if name in ("image", "caption", "captions")]
+            self.num_rows += file.metadata.num_rows
 
     def identity(self) -> list[list[object]]:
         return [_identity(self._folder, path) for path in self._paths]
@@ -135,14 +140,13 @@ class ParquetPairs:
         number = 0
         for path in self._paths:
             file, row = _open(path), 0
-            columns = _columns(path, file.schema_arrow.names)
             for group in range(file.num_row_groups):
                 num_rows = file.metadata.row_group(group).num_rows
                 num_chunks = len(_sizes(num_rows))
                 if number + num_chunks <= first:
                     number, row = number + num_chunks, row + num_rows
                     continue
-                rows = enumerate(_read_group(path, file, group, columns), start=row)
+                rows = enumerate(_read_group(path, file, group, self._columns[path]), start=row)
                 while some := list(islice(rows, CHUNK_SIZE)):
                     if number >= first:
                         pairs = [pair for place, cells in some for pair in self._pairs(path, place, cells)]
@@ -156,11 +160,10 @@ class ParquetPairs:
             by_file[key.file].append(key)
         return {key: image for name, some in by_file.items() for key, image in self._images_of(name, some)}
 
-    def _pairs(self, path: Path, row: int, cells: dict[str, Any]) -> Iterator[SourcePair]:
-        captions = cells["captions"] if "captions" in cells else [cells["caption"]]
+    def _pairs(self, path: Path, row: int, cells: dict[str, Any]) -> Iterator[FoundPair]:
         name, image = _name(self._folder, path), _encoded(cells)
-        for number, caption in enumerate(captions or [None]):
-            yield SourcePair(PairKey(name, row, number), image, caption or "")
+        for number, caption in enumerate(_captions(cells)):
+            yield FoundPair(PairKey(name, row, number), image, caption)
 
     def _images_of(self, name: str, keys: Sequence[PairKey]) -> Iterator[tuple[PairKey, bytes]]:
         path = self._folder / name
@@ -182,45 +185,98 @@ class SampleFolderPairs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with (folder / METADATA_NAME).open("rb") as file:
-            self.num_rows = sum(1 for line in file if line.strip())
+        self.num_rows = sum(1 for _ in self._lines())
 
     def identity(self) -> list[list[object]]:
-        return [_identity(self._folder, self._folder / METADATA_NAME)]
+        """Of the list, and of all images that it names: how many, and the SHA-256 of names, sizes and times.
+
+        An entry of its own for each image would make the record of an audit as long as the list.
+        """
+        digest, num = hashlib.sha256(), 0
+        for line in self._lines():
+            name, _ = _name_and_caption(line)
+            if name is not None:
+                digest.update(json.dumps([name, *self._size_and_time(name)]).encode() + b"\n")
+                num += 1
+        return [_identity(self._folder, self._folder / METADATA_NAME), ["images", num, digest.hexdigest()]]
 
     def chunk_sizes(self) -> list[int]:
         return _sizes(self.num_rows)
 
     def chunks(self, first: int = 0) -> Iterator[Chunk]:
-        with (self._folder / METADATA_NAME).open("rb") as file:
-            lines = enumerate(line for line in file if line.strip())
-            number = 0
-            while some := list(islice(lines, CHUNK_SIZE)):
-                if number >= first:
-                    yield Chunk(number, len(some), [self._pair(row, line) for row, line in some])
-                number += 1
+        lines, number = enumerate(self._lines()), 0
+        while some := list(islice(lines, CHUNK_SIZE)):
+            if number >= first:
+                yield Chunk(number, len(some), [self._pair(row, line) for row, line in some])
+            number += 1
 
     def images(self, keys: Iterable[PairKey]) -> dict[PairKey, bytes]:
-        found = {key: self._read(key.file) for key in keys}
+        found = {key: self._read(key.file) for key in keys if key.file != METADATA_NAME}
         return {key: image for key, image in found.items() if image is not None}
 
-    def _pair(self, row: int, line: bytes) -> SourcePair:
-        try:
-            cells = json.loads(line)
-            name, caption = str(cells["file_name"]), str(cells["caption"])
-        except (ValueError, LookupError, TypeError):
-            return SourcePair(PairKey(METADATA_NAME, row, 0), None, "")
-        return SourcePair(PairKey(name, row, 0), self._read(name), caption)
+    def _lines(self) -> Iterator[bytes]:
+        with (self._folder / METADATA_NAME).open("rb") as file:
+            yield from (line for line in file if line.strip())
+
+    def _pair(self, row: int, line: bytes) -> FoundPair:
+        name, caption = _name_and_caption(line)
+        if name is None:
+            return FoundPair(PairKey(METADATA_NAME, row, 0), None, caption)
+        return FoundPair(PairKey(name, row, 0), self._read(name), caption)
 
     def _read(self, name: str) -> bytes | None:
-        path = self._folder / name
-        # A name that leads out of the folder is not of this data set, whatever it names.
-        if not path.resolve().is_relative_to(self._folder.resolve()):
-            return None
+        path = self._path(name)
         try:
-            return path.read_bytes()
+            return None if path is None else path.read_bytes()
         except OSError:
             return None
+
+    def _size_and_time(self, name: str) -> tuple[int, int] | tuple[()]:
+        path = self._path(name)
+        try:
+            status = None if path is None else path.stat()
+        except OSError:
+            status = None
+        return () if status is None else (status.st_size, status.st_mtime_ns)
+
+    def _path(self, name: str) -> Path | None:
+        """Where an image lies; None where that cannot be in the folder."""
+        path = self._folder / name
+        try:
+            # A name that leads out of the folder is not of this data set, whatever it names.
+            return path if path.resolve().is_relative_to(self._folder.resolve()) else None
+        except (OSError, ValueError, RuntimeError):  # a NUL in it, links in a circle
+            return None
+
+
+def _name_and_caption(line: bytes) -> tuple[str | None, str]:
+    """What a line of metadata says of its image and of its caption, None and empty where that is no text."""
+    try:
+        cells = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, ""
+    if not isinstance(cells, dict):
+        return None, ""
+    return _text(cells.get("file_name")) or None, _text(cells.get("caption"))
+
+
+def _text(cell: Any) -> str:
+    """The cell where it is a text that can be written as UTF-8, which half of a surrogate pair cannot."""
+    try:
+        return cell if isinstance(cell, str) and cell.encode() else ""
+    except UnicodeEncodeError:
+        return ""
+
+
+def captions_of_pairs(rows: pa.Table) -> list[list[str]]:
+    """The captions of the pairs that are found in each row of a shard; empty where there is none."""
+    names = [name for name in ("caption", "captions") if name in rows.column_names]
+    return [_captions(cells) for cells in _rows(rows.select(names))]
+
+
+def _captions(cells: dict[str, Any]) -> list[str]:
+    captions = cells["captions"] if "captions" in cells else [cells["caption"]]
+    return [caption or "" for caption in captions or [None]]
 
 
 def _sizes(num_rows: int) -> list[int]:
@@ -232,17 +288,7 @@ def _open(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, buffer_size=BUFFER_SIZE)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _columns(path: Path, names: Sequence[str]) -> list[str]:
-    caption = "captions" if "captions" in names else "caption"
-    missing = [name for name in ("image", caption) if name not in names]
-    if missing:
-        raise MxqvaeError(
-            f"{path}: no column {' and '.join(missing)} (it has {', '.join(names)}); rename or add it"
-        )
-    return ["image", caption]
+        raise unreadable(path, error) from None
 
 
 def _read_group(
@@ -251,21 +297,30 @@ def _read_group(
     """The rows of one row group."""
     try:
         for batch in file.iter_batches(ROWS_READ, row_groups=[group], columns=list(columns)):
-            yield from batch.to_pylist()
+            yield from _rows(batch)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
+
+
+def _rows(table: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
+    """All cells; None for one whose text is not UTF-8."""
+    try:
+        return table.to_pylist()
+    except UnicodeDecodeError:
+        columns = {name: [_cell(scalar) for scalar in table[name]] for name in table.schema.names}
+        return [{name: columns[name][row] for name in columns} for row in range(table.num_rows)]
+
+
+def _cell(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return None
 
 
 def _encoded(cells: dict[str, Any]) -> bytes | None:
     image = cells["image"]
-    return (image.get("bytes") if isinstance(image, dict) else image) or None
-
-
-def _unreadable(path: Path, error: Exception) -> MxqvaeError:
-    reason = str(error).partition("\n")[0]
-    return MxqvaeError(
-        f"{path}: not a readable parquet file ({reason}); replace it or build the data set again"
-    )
+    return None if image is None else image["bytes"] or None
 
 
 def _name(folder: Path, path: Path) -> str:

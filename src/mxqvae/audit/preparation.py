@@ -1,4 +1,4 @@
-"""Encoded images and captions to what the model reads; what it cannot read is said, never raised."""
+"""Encoded images to pixels; what the model cannot read of a pair is said, never raised."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mxqvae.audit.pair_source import SourcePair
+from mxqvae.audit.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 
@@ -29,21 +29,19 @@ class PreparedPairs(NamedTuple):
 
     images: Tensor
     """Those of the A pairs that can be, (A, H, W, 3) uint8."""
-    token_ids: Tensor
-    """Theirs, (A, L)."""
     places: list[int]
     """Where they stand among the B pairs."""
     problems: list[str | None]
     """Why a pair cannot be audited, for each of the B; None where it can."""
 
 
-def prepare(pairs: Sequence[SourcePair], tokenizer: CaptionTokenizer, image_size: int) -> PreparedPairs:
-    """Decode and encode pairs.
+def prepare(pairs: Sequence[FoundPair], tokenizer: CaptionTokenizer, image_size: int) -> PreparedPairs:
+    """Decode images, and find out what cannot be audited.
 
     Args:
         image_size: Height and width, in pixels, of the images that the model reads.
     """
-    token_ids, problems = _encode([pair.caption for pair in pairs], tokenizer)
+    problems = _caption_problems([pair.caption for pair in pairs], tokenizer)
     images, places = [], []
     for place, pair in enumerate(pairs):
         if problems[place] is None:
@@ -54,23 +52,23 @@ def prepare(pairs: Sequence[SourcePair], tokenizer: CaptionTokenizer, image_size
                 images.append(image)
                 places.append(place)
     pixels = np.stack(images) if images else np.empty((0, image_size, image_size, 3), np.uint8)
-    return PreparedPairs(torch.from_numpy(pixels), token_ids[places], places, problems)
+    return PreparedPairs(torch.from_numpy(pixels), places, problems)
 
 
-def _encode(captions: list[str], tokenizer: CaptionTokenizer) -> tuple[Tensor, list[str | None]]:
-    """Token ids (B, L), and what is wrong with a caption; its ids are meaningless then."""
+def _caption_problems(captions: list[str], tokenizer: CaptionTokenizer) -> list[str | None]:
+    """What is wrong with each caption; None where nothing is."""
     problems = [None if caption.strip() else NO_CAPTION for caption in captions]
     try:
-        return tokenizer.encode(captions), problems
+        tokenizer.encode(captions)
+        return problems
     except MxqvaeError:  # of one or more of them: below each by itself
         pass
-    rows = torch.full((len(captions), tokenizer.max_length), tokenizer.mask_id)
     for place, caption in enumerate(captions):
         try:
-            rows[place] = tokenizer.encode([caption])[0]
+            tokenizer.encode([caption])
         except MxqvaeError as error:
             problems[place] = _caption_problem(caption, tokenizer, str(error))
-    return rows, problems
+    return problems
 
 
 def _caption_problem(caption: str, tokenizer: CaptionTokenizer, error: str) -> str:

@@ -52,6 +52,11 @@ class ConcatenatedConfig:
         return next(part for part in self.parts if not isinstance(part, ImageVQVAEConfig))
 
     @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return self.image.image.image_size
+
+    @property
     def segments(self) -> tuple[Segment, ...]:
         """The layout of the code sequence."""
         return tuple(part.segment for part in self.parts)

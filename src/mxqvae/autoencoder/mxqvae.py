@@ -78,6 +78,11 @@ class MXQVAEConfig:
         check_caption_length(self.text, self.caption_length)
 
     @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return self.image.image_size
+
+    @property
     def num_image_codes(self) -> int:
         """Codes that stand for the image, H'·W'; they come first, in row-major order."""
         return self.image.grid_size**2

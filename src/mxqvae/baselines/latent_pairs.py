@@ -6,7 +6,6 @@ joint_gan/config.json, joint_gan/model.safetensors
 runs/mmvae, runs/joint_gan      checkpoints, logs and pictures
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -133,12 +132,14 @@ def train_latent_pairs(
         Seconds of training, earlier sessions included.
 
     Raises:
-        MxqvaeError: A data set without whole pairs, or an `out` that holds something else.
+        MxqvaeError: A data set of fewer than two whole pairs, or an `out` that holds something else.
     """
     check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train").whole()
-    if not len(pairs):
-        raise MxqvaeError(f"data set {data}: no image has a caption; the baseline learns from whole pairs")
+    if len(pairs) < 2:
+        raise MxqvaeError(
+            f"data set {data}: {len(pairs)} images with a caption; the baseline needs two or more"
+        )
     tokenizer = tokenizer_of(data, pairs.captions, None)
     config = mmvae_config(pairs.shape(tokenizer))
     token_ids = tokenizer.encode(pairs.captions)
@@ -155,15 +156,13 @@ def train_latent_pairs(
         with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
             contact_sheet(images, captions, columns=len(rows)).save(path, format="PNG")
 
-    content = hashlib.sha256(json.dumps(pairs.captions).encode())
-    content.update(pairs.images.numpy().tobytes())
     seconds = train(
         mmvae,
         lambda rows: PairBatch(pairs.images_of(rows), token_ids[rows]),
         len(pairs),
         training.mmvae,
         run,
-        identity=_identity(config, training.mmvae, content.hexdigest()),
+        identity=_identity(config, training.mmvae, pairs.digest()),
         description="train mmvae",
         progress=progress,
         on_checkpoint=picture,
@@ -182,7 +181,7 @@ def train_latent_pairs(
         len(pairs),
         training.joint_gan,
         out / "runs" / "joint_gan",
-        identity=_identity(gan_config, training.joint_gan, content.hexdigest() + str(training.mmvae)),
+        identity=_identity(gan_config, training.joint_gan, pairs.digest() + str(training.mmvae)),
         description="train joint gan",
         progress=progress,
     )

@@ -2,12 +2,18 @@
 
 import dataclasses
 import json as json_format
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from mxqvae.cli.arguments import TextOrNone, at_least
+
+NO_LIES_SEEN = (
+    "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
+    "and may miss captions that lie; see docs/audit.md"
+)
 
 
 def audit(
@@ -42,6 +48,8 @@ def audit(
 
     source = open_pairs(pairs, split)
     auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS)
+    if not auditor.has_seen_lies:
+        print(NO_LIES_SEEN, file=sys.stderr)
     progress = NoProgress() if json else progress_on()
     done = audit_folder(auditor, source, out, num_worst=num_worst, progress=progress)
     if json:

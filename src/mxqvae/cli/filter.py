@@ -1,5 +1,6 @@
 """`mxqvae data filter`: a data set without the pairs that an audit found worst."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,9 @@ def filter_pairs(
         raise MxqvaeError("give one of --keep-share and --threshold")
     if keep_share is not None and not 0 < keep_share <= 1:
         raise MxqvaeError(f"--keep-share must be above 0 and up to 1, got {keep_share}")
+
+    if threshold is not None and not math.isfinite(threshold):
+        raise MxqvaeError(f"--threshold must be a number of bits, got {threshold}")
 
     from mxqvae.output_folder import check_output_folder
 

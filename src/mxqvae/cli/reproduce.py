@@ -120,6 +120,8 @@ def table3(
     """
     at_least(0, seed=seed)
 
+    from mxqvae.evaluation.image_features import EfficientNetFeatures
+    from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
     from mxqvae.progress import progress_on
     from mxqvae.recipes import find_recipe
     from mxqvae.report.table3 import HEADER, table3_lines
@@ -128,6 +130,9 @@ def table3(
     from mxqvae.results import Table3Result, read_results
 
     find_recipe(recipe)
+    if not dry_run:  # before hours of training
+        EfficientNetFeatures.from_package()
+        MiniLMEncoder.from_package()
     run = Table3Reproduction(
         work=work / data_set,
         results=results,
@@ -157,8 +162,9 @@ def _run(
             for step in steps:
                 is_done = step.name in seen or folder.is_done(step)
                 seen.add(step.name)
-                minutes += 0 if is_done else step.minutes
-                cost = "done" if is_done else f"{step.minutes:g} min"
+                minutes += 0 if is_done else step.minutes or 0
+                known = "unknown" if step.minutes is None else f"{step.minutes:g} min"
+                cost = "done" if is_done else known
                 print(f"  {step.name:<36} {cost:>8}   {step.made}")
         print(f"To do: about {minutes:g} minutes on two cores")
         return False

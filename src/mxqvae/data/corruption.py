@@ -15,7 +15,8 @@ from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import Slot, parse_caption, replace_slots
 from mxqvae.data.degree import edit_slots
 from mxqvae.data.draws import draws_by_number
-from mxqvae.data.edited_copy import copy_edited, data_files, find_shards, num_rows
+from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
+from mxqvae.data.shard_files import find_shards
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 
@@ -27,6 +28,7 @@ CHOICE_STREAM, EDIT_STREAM = 3, 4
 DRAWS_PER_PAIR = 8
 """An edit uses 3: which slot, its digit, its colour. The rest is never drawn."""
 MANIFEST_FILE = "manifest.json"
+NEW_COLUMNS = frozenset({"corrupted", "original_caption"})
 
 
 @configuration
@@ -64,8 +66,8 @@ def corrupt_captions(
         overwrite: Replace what `out` holds, once the new set is complete.
 
     Raises:
-        MxqvaeError: The source is missing, damaged, without slots or without training pairs; `out` holds the
-            source, or has content and `overwrite` is false.
+        MxqvaeError: The source is missing, damaged, without slots or without training pairs, or corrupted
+            already; `out` holds the source, or has content and `overwrite` is false.
     """
     if source.resolve().is_relative_to(out.resolve()):
         raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
@@ -83,6 +85,10 @@ def corrupt_captions(
     def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
         if "slots" not in rows.column_names or "caption" not in rows.column_names:
             raise MxqvaeError(f"{source / shard}: no column slots; take a set of `mxqvae data caption-mnist`")
+        if not NEW_COLUMNS.isdisjoint(rows.column_names):
+            raise MxqvaeError(
+                f"data set {source}: its captions lie already; take the set that it was made of"
+            )
         start = starts.get(shard)
         chosen = np.zeros(len(rows), bool)
         if start is not None:

@@ -1,35 +1,18 @@
 """Copies a data set of parquet shards, its rows edited on the way, in the memory that one row group takes."""
 
-import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mxqvae.errors import MxqvaeError
+from mxqvae.data.shard_files import find_shards, unreadable
 
 COPIED_FILES = ("tokenizer.json",)
-_SHARD_NAME = re.compile(r"(?P<split>.+)-\d{5}-of-\d{5}\.parquet")
 
 Edit = Callable[[Path, int, pa.Table], pa.Table]
 """From a shard's path in its folder, the number in it of the first row, and rows, to the rows to write."""
-
-
-def find_shards(folder: Path) -> dict[str, list[Path]]:
-    """The shards of each split, in order.
-
-    Raises:
-        MxqvaeError: The folder holds no data set.
-    """
-    shards: dict[str, list[Path]] = {}
-    for path in sorted((folder / "data").glob("*.parquet")):
-        if match := _SHARD_NAME.fullmatch(path.name):
-            shards.setdefault(match["split"], []).append(path)
-    if not shards:
-        raise MxqvaeError(f"data set {folder}: no data/*.parquet in it; build it with `mxqvae data`")
-    return shards
 
 
 def num_rows(path: Path) -> int:
@@ -41,7 +24,7 @@ def num_rows(path: Path) -> int:
     try:
         return pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def copy_edited(source: Path, folder: Path, edit: Edit) -> dict[str, int]:
@@ -73,21 +56,23 @@ def _copy_shard(source: Path, path: Path, folder: Path, edit: Edit) -> int:
     first = written = 0
     writer: pq.ParquetWriter | None = None
     try:
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group)
-                edited = edit(name, first, rows)
-                writer = writer or pq.ParquetWriter(folder / name, edited.schema)
-                writer.write_table(edited)
-                first, written = first + len(rows), written + len(edited)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+        for rows in _row_groups(path):
+            edited = edit(name, first, rows)
+            writer = writer or pq.ParquetWriter(folder / name, edited.schema)
+            writer.write_table(edited)
+            first, written = first + len(rows), written + len(edited)
     finally:
         if writer is not None:
             writer.close()
     return written
 
 
-def _unreadable(path: Path, error: Exception) -> MxqvaeError:
-    reason = str(error).partition("\n")[0]
-    return MxqvaeError(f"{path}: not a readable parquet file ({reason}); build the data set again")
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.num_row_groups:
+                yield file.schema_arrow.empty_table()  # a shard without rows has its file, too
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from None

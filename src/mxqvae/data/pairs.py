@@ -3,8 +3,9 @@
 Any folder of parquet shards with an image and a caption column will do; nothing here knows what they show.
 """
 
+import hashlib
 import io
-import re
+import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,9 @@ from torch import Tensor
 
 from mxqvae.data.batch import PairShape, to_floats
 from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-
-_SHARD_NAME = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.parquet")
 
 
 class PairDataset:
@@ -61,6 +61,13 @@ class PairDataset:
         numbers = self.image_numbers[rows]
         images = to_floats(self.images[numbers.clamp(min=0)])
         return images.masked_fill(numbers[:, None, None, None] < 0, torch.nan)
+
+    def digest(self) -> str:
+        """SHA-256 of all pixels and captions, and of which belong together."""
+        content = hashlib.sha256(self.images.numpy().tobytes())
+        content.update(self.image_numbers.numpy().tobytes())
+        content.update(json.dumps(self.captions).encode())
+        return content.hexdigest()
 
     def mirrored(self) -> "PairDataset":
         """The same pairs, their images mirrored left to right."""
@@ -102,7 +109,7 @@ class PairDataset:
             MxqvaeError: Names the folder, split, shard, column or row (from 0) that is missing, damaged or
                 unlike the others.
         """
-        shards = {path: _read_shard(path) for path in _shard_paths(folder, split)}
+        shards = {path: _read_shard(path) for path in find_shards(folder, split)[split]}
         tables = list(shards.values())
         if not any(len(table) for table in tables):
             raise MxqvaeError(f"data set {folder}: split {split!r} holds no pairs; build it again")
@@ -118,24 +125,6 @@ class PairDataset:
         if not num_images:
             raise MxqvaeError(f"data set {folder}: split {split!r} holds no images; add some")
         return cls(_decode_images(shards), captions, slots, image_numbers=torch.tensor(numbers))
-
-
-def _shard_paths(folder: Path, split: str) -> list[Path]:
-    """Find every shard of a split, in order."""
-    if not folder.is_dir():
-        raise MxqvaeError(f"data set {folder}: no such folder; build it with `mxqvae data`")
-    shards = [match for path in (folder / "data").glob("*") if (match := _SHARD_NAME.fullmatch(path.name))]
-    splits = sorted({shard["split"] for shard in shards})
-    if not splits:
-        raise MxqvaeError(f"data set {folder}: no data/*.parquet in it; build it with `mxqvae data`")
-    if split not in splits:
-        raise MxqvaeError(f"data set {folder}: no split {split!r}; choose from {', '.join(splits)}")
-    total = max(int(shard["total"]) for shard in shards if shard["split"] == split)
-    paths = [folder / "data" / f"{split}-{number:05}-of-{total:05}.parquet" for number in range(total)]
-    for path in paths:
-        if not path.exists():
-            raise MxqvaeError(f"{path}: shard is missing; add it or build the data set again")
-    return paths
 
 
 def _is_encoded_image(column: pa.DataType) -> bool:
@@ -168,12 +157,9 @@ def _read_shard(path: Path) -> pa.Table:
     """Read the columns that are of use; every row of them is filled, but for images beside `captions`."""
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read(_columns_of_use(path, file.schema_arrow))
+            table = file.read(columns_of_use(path, file.schema_arrow))
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise MxqvaeError(
-            f"{path}: not a readable parquet file ({reason}); build the data set again"
-        ) from None
+        raise unreadable(path, error) from None
     filled = {"captions"} if "captions" in table.column_names else table.column_names
     for name in filled:
         if table[name].null_count:
@@ -182,7 +168,15 @@ def _read_shard(path: Path) -> pa.Table:
     return table
 
 
-def _columns_of_use(path: Path, schema: pa.Schema) -> list[str]:
+def columns_of_use(path: Path, schema: pa.Schema) -> list[str]:
+    """The columns of a shard that are read: `image`, `captions` or else `caption`, and the latter's `slots`.
+
+    Args:
+        path: Of the shard, for an error.
+
+    Raises:
+        MxqvaeError: Names the column that is missing or of another type.
+    """
     captions = _SEVERAL_CAPTIONS if "captions" in schema.names else _ONE_CAPTION
     missing = [name for name in _IMAGE | captions if name not in schema.names]
     if missing:

@@ -35,6 +35,7 @@ _CPU = Recipe(
         num_warmup_steps=300,
     ),
     generation=GenerationConfig(num_refinements=2),
+    minutes=(45, 75),
 )
 # Stage 1 cannot mend what was quantized apart.
 _BASELINE = replace(_CPU, generation=GenerationConfig())
@@ -78,7 +79,7 @@ CAPTION_MNIST_RECIPES = {
         autoencoder=tokens_then_image,
     ),
     "caption-mnist-paper": Recipe(
-        description="Caption MNIST at 64 pixels with the paper's sizes: for a GPU",
+        description="Caption MNIST at 64 pixels with the paper's sizes, too large for two cores",
         num_processes=1,
         caption_length=64,
         autoencoder=paper_autoencoder,

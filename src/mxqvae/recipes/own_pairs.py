@@ -28,6 +28,7 @@ _CPU = Recipe(
         num_warmup_steps=300,
     ),
     generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
+    minutes=(45, 45),
 )
 
 OWN_PAIRS_RECIPES = {
@@ -38,7 +39,7 @@ OWN_PAIRS_RECIPES = {
         horizontal_flip=True,
     ),
     "photos-paper": Recipe(
-        description="Captioned photos with the paper's sizes, for a GPU; training mirrors half of them",
+        description="Captioned photos with the paper's sizes, too large for two cores; training mirrors half",
         num_processes=1,
         caption_length=None,
         autoencoder=paper_own_pairs_autoencoder,

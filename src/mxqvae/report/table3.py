@@ -33,7 +33,7 @@ def table3_lines(results: Sequence[Table3Result]) -> Lines:
             if row in poster:
                 lines.append((data_set, row_label(row), "poster", *map(share_cell, poster[row])))
             of_row = [run for run in runs if run.row == row]
-            lines += [line for run in of_row for line in _lines_of_ours(run, len(of_row))]
+            lines += [line for run in of_row for line in _lines_of_ours(run, of_row)]
         if runs:
             lines += _lines_of_bounds(runs[0])
         else:
@@ -46,20 +46,26 @@ def render_table3(results: Sequence[Table3Result]) -> str:
     return render_table(HEADER, table3_lines(results))
 
 
-def _lines_of_ours(run: Table3Result, num_seeds: int) -> Iterator[tuple[str, ...]]:
+def _lines_of_ours(run: Table3Result, runs: Sequence[Table3Result]) -> Iterator[tuple[str, ...]]:
     samples, ceiling, floor = run.figures.samples, run.figures.ceiling, run.figures.floor
-    label = "our reconstruction" if run.row == BASELINE_ROW else ours_label(run.seed, num_seeds)
-    yield (run.data_set, row_label(run.row), label, *map(share_cell, _figures(samples)))
+    label = ours_label(run.seed, len({other.seed for other in runs}))
+    if run.row == BASELINE_ROW:
+        label = "our reconstruction"
+    elif len({other.recipe for other in runs}) > 1:
+        label += f", `{run.recipe}`"
+    name = row_label(run.data_set)
+    yield (name, row_label(run.row), label, *map(share_cell, _figures(samples)))
     # Floor 0, ceiling 1: what a caption says of its image, of what a real one does.
     bounds = zip(_figures(samples), _figures(floor), _figures(ceiling), strict=True)
     ways = [share_cell((own - low) / (high - low)) if high > low else ABSENT for own, low, high in bounds]
-    yield (run.data_set, "", "on the way from floor to ceiling", *ways)
+    yield (name, "", "on the way from floor to ceiling", *ways)
 
 
 def _lines_of_bounds(run: Table3Result) -> Iterator[tuple[str, ...]]:
     figures = run.figures
-    yield (run.data_set, "Real pairs", "ceiling", *map(share_cell, _figures(figures.ceiling)))
-    yield (run.data_set, "Real images, captions shuffled", "floor", *map(share_cell, _figures(figures.floor)))
+    name = row_label(run.data_set)
+    yield (name, "Real pairs", "ceiling", *map(share_cell, _figures(figures.ceiling)))
+    yield (name, "Real images, captions shuffled", "floor", *map(share_cell, _figures(figures.floor)))
 
 
 def _figures(score: SimilarityScore) -> tuple[float, ...]:

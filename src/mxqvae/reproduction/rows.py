@@ -136,7 +136,7 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        return [self._autoencoder_step(out, settings, 45, train)]
+        return [self._autoencoder_step(out, settings, recipe.minutes and recipe.minutes[0], train)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -151,7 +151,7 @@ class Reproduction(ABC):
                 **self._settings(name, recipe, self._models(recipe)[1], recipe.prior_training),
             },
             run=lambda: train_prior(recipe, self.data_folder, out, seed=self.seed, progress=self.progress),
-            minutes=75,
+            minutes=recipe.minutes and recipe.minutes[1],
         )
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Reproduction(ABC):
         }
 
     def _autoencoder_step(
-        self, out: Path, settings: Mapping[str, Any], minutes: float, run: Callable[[], float]
+        self, out: Path, settings: Mapping[str, Any], minutes: float | None, run: Callable[[], float]
     ) -> Step:
         return Step(
             name=f"{out.name}/autoencoder",
@@ -197,7 +197,7 @@ class Reproduction(ABC):
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
         """Both stages of a recipe for the data set."""
-        autoencoder = recipe.autoencoder(self.pair_shape(recipe))
+        autoencoder = recipe.autoencoder_for(self.pair_shape(recipe))
         return autoencoder, recipe.prior(autoencoder)
 
 

@@ -4,6 +4,8 @@ Beside the result there is a picture: the first samples.
 """
 
 import hashlib
+import json
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,15 @@ from typing import Any
 
 import torch
 
+from mxqvae.baselines.joint_gan import JointGANConfig
 from mxqvae.baselines.latent_pairs import (
     LatentPairGenerator,
     LatentPairsTraining,
+    mmvae_config,
     train_latent_pairs,
     with_seed,
 )
-from mxqvae.config import from_json, to_tree
+from mxqvae.config import from_json, to_json, to_tree
 from mxqvae.data.batch import PairShape
 from mxqvae.data.captioned_images.build import MANIFEST_FILE
 from mxqvae.data.captioned_images.manifest import Manifest
@@ -39,6 +43,7 @@ NUM_SAMPLES = 1000
 """Pairs that are sampled and scored; the paper's number is not known."""
 NUM_PICTURED = 32
 BASELINE = "joint-gan-mmvae"
+_BUILDERS = "as `mxqvae data folder`, `flowers102`, `cub200` and `coco` build them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,10 @@ class Table3Reproduction(Reproduction):
     num_samples: int = NUM_SAMPLES
     """Pairs to score."""
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", self.data_set):
+            raise MxqvaeError(f"data_set {self.data_set!r} names files; take letters, digits, dots, - and _")
+
     def steps(self, name: str) -> list[Step]:
         """What a row takes, in order; the last writes the result file.
 
@@ -65,13 +74,17 @@ class Table3Reproduction(Reproduction):
             MxqvaeError: No row of that name, or no data set.
         """
         row = find_row(TABLE3_ROWS, name)
+        splits = self._manifest().splits
+        for split in ("test", self.reference_split):
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
         if name == BASELINE:
             made = [self._baseline_step()]
         else:
             row = Row(label=row.label, recipe=self.recipe)
             made = [*self.autoencoder_steps(self.recipe), self.prior_step(self.recipe)]
         sampling = self._sampling_step(name, made[-1])
-        result = f"table3-{self.data_set}-{name}-seed{self.seed}"
+        result = f"table3-{self.data_set}-{row.recipe}-seed{self.seed}"
         scoring = Step(
             name=f"{sampling.name}/table3",
             cost="scoring",
@@ -90,19 +103,25 @@ class Table3Reproduction(Reproduction):
     @property
     def data_settings(self) -> dict[str, Any]:
         """The hash of its manifest: equal manifests mean equal data sets."""
-        return {"data_set": self.data_set, "manifest": hashlib.sha256(self._manifest()).hexdigest()}
+        manifest = to_json(self._manifest()).encode()
+        return {"data_set": self.data_set, "manifest": hashlib.sha256(manifest).hexdigest()}
 
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """What the manifest says, whatever the recipe."""
-        manifest = from_json(Manifest, self._manifest(), str(self.data / MANIFEST_FILE))
+        manifest = self._manifest()
         tokenizer = manifest.tokenizer
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, manifest.config.image_size)
 
-    def _manifest(self) -> bytes:
+    def _manifest(self) -> Manifest:
         path = self.data / MANIFEST_FILE
-        if not path.is_file():
-            raise MxqvaeError(f"{path} is missing; build the data set, with `mxqvae data folder`, say")
-        return path.read_bytes()
+        try:
+            text = path.read_bytes()
+            name = json.loads(text)["name"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise MxqvaeError(f"{path} is missing or damaged; build the data set, {_BUILDERS}") from None
+        if name != Manifest.name:
+            raise MxqvaeError(f"{path} is of the kind {name!r}; Table 3 takes captioned images, {_BUILDERS}")
+        return from_json(Manifest, text, str(path))
 
     def _baseline_step(self) -> Step:
         training, out = with_seed(self.baseline, self.seed), self.model_folder(BASELINE)
@@ -110,7 +129,18 @@ class Table3Reproduction(Reproduction):
         def train() -> float:
             return train_latent_pairs(self.data, out, training, progress=self.progress)
 
-        parts = {"mmvae": to_tree(training.mmvae), "joint_gan": to_tree(training.joint_gan)}
+        manifest = self._manifest()
+        config = mmvae_config(
+            PairShape(
+                manifest.tokenizer.vocab_size, manifest.tokenizer.max_length, manifest.config.image_size
+            )
+        )
+        parts = {
+            "mmvae": to_tree(training.mmvae),
+            "joint_gan": to_tree(training.joint_gan),
+            "model": to_tree(config),
+            "joint_gan_model": to_tree(JointGANConfig(joint_size=config.joint_size)),
+        }
         return Step(
             name=out.name,
             cost="prior",
@@ -124,18 +154,33 @@ class Table3Reproduction(Reproduction):
         recipe = BASELINE if name == BASELINE else self.recipe
         out = self.work / f"{self.model_folder(recipe).name}-samples"
 
+        model_folder = self.model_folder(recipe)
+        drawn_as = None if name == BASELINE else find_recipe(recipe).generation
+
         def sample() -> None:
-            kind = LatentPairGenerator if name == BASELINE else PairGenerator
-            batches = kind.from_pretrained(self.model_folder(recipe)).sample(self.num_samples, seed=self.seed)
+            if drawn_as is None:
+                batches = LatentPairGenerator.from_pretrained(model_folder).sample(
+                    self.num_samples, seed=self.seed
+                )
+            else:
+                batches = PairGenerator.from_pretrained(model_folder).sample(
+                    self.num_samples,
+                    seed=self.seed,
+                    sampling=drawn_as.sampling,
+                    num_refinements=drawn_as.num_refinements,
+                )
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
 
-        drawn_as = {} if name == BASELINE else {"generation": to_tree(find_recipe(recipe).generation)}
         return Step(
             name=out.name,
             cost="sampling",
             made=out,
-            settings={"model": model.settings, **drawn_as, "num_samples": self.num_samples},
+            settings={
+                "model": model.settings,
+                "generation": None if drawn_as is None else to_tree(drawn_as),
+                "num_samples": self.num_samples,
+            },
             run=lambda: timed(sample),
             minutes=2,
         )

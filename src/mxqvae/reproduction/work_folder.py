@@ -31,8 +31,8 @@ class Step:
     """Whatever decides what it makes, the settings of earlier steps included; plain JSON."""
     run: Callable[[], float]
     """Makes it, in place of a remainder that a crash left, and returns the seconds it took."""
-    minutes: float
-    """What it takes on two cores, about."""
+    minutes: float | None
+    """What it takes on two cores, about; none: not known."""
 
 
 class WorkFolder:
@@ -60,7 +60,8 @@ class WorkFolder:
         self.check(steps)
         for step in steps:
             if not self.is_done(step):
-                self.progress.say(f"{step.name}: about {step.minutes:g} minutes on two cores")
+                cost = "" if step.minutes is None else f": about {step.minutes:g} minutes on two cores"
+                self.progress.say(f"{step.name}{cost}")
                 self._record(step, step.run())
 
     def is_done(self, step: Step) -> bool:

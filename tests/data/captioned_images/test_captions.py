@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,5 +64,15 @@ def test_cells():
     assert captions_in_cell("a", "here") == ("a",)
     assert captions_in_cell(b"a\xff", "here") == ("a\udcff",)
     assert captions_in_cell(["a", ["b", "c"]], "here") == ("a", "b", "c")
+    assert captions_in_cell([{"raw": "a", "tokens": ["b"]}, None, ("c",)], "here") == ("a", "c")
+    with pytest.raises(MxqvaeError, match="here: holds dict, not text"):
+        captions_in_cell({"raw": 3}, "here")
     with pytest.raises(MxqvaeError, match="here: holds float, not text; name another with --caption-column"):
         captions_in_cell(["a", 0.5], "here")
+
+
+def test_lists_deeper_than_the_stack():
+    cell: list[Any] = ["a"]
+    for _ in range(10_000):
+        cell = [cell]
+    assert captions_in_cell(cell, "here") == ("a",)

@@ -39,6 +39,7 @@ def test_images_in_a_given_folder(tmp_path: Path):
     ("text", "message"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "not a COCO captions file"),
         ('{"images": []}', "no 'annotations'"),
         (

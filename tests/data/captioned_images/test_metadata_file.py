@@ -5,7 +5,9 @@ import pytest
 
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.metadata_file import MetadataFiles
+from mxqvae.data.captioned_images.problems import ProblemKind
 from mxqvae.data.captioned_images.source import FileRange, SourcePair
+from mxqvae.data.captioned_images.square_image import make_square
 from mxqvae.errors import MxqvaeError
 
 NOTHING_ASKED = AskedColumns()
@@ -44,6 +46,22 @@ def test_halves_that_are_not_known(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("\0", "\0"), ("\0.png", "\0.png"), ("\ud800.png", "\ufffd.png"), ("x" * 300, "x" * 300), ("no", "no")],
+    ids=range(5),
+)
+def test_names_that_no_file_can_have_are_missing(tmp_path: Path, name: str, printed: str):
+    path = tmp_path / "metadata.jsonl"
+    path.write_text(json.dumps({"file_name": name, "caption": "a"}))
+    (pair,) = read(path)
+    assert (pair.name, pair.captions) == (printed, ("a",))
+    assert isinstance(pair.image, FileRange)
+    with pytest.raises(FileNotFoundError):
+        pair.image.read()
+    assert make_square(pair.image, 8).problems == ((ProblemKind.MISSING, ""),)
+
+
 def test_groups(tmp_path: Path):
     path = tmp_path / "metadata.jsonl"
     path.write_text('{"file": "a.png", "text": "x", "id": 7}\n{"file": "b.png", "text": "y", "id": null}\n')
@@ -70,6 +88,7 @@ def test_tabs(tmp_path: Path):
     ("name", "text", "message"),
     [
         ("a.jsonl", '{"file": "a", "text": "b"}\n{"file"\n', r"a\.jsonl, line 2: not JSON"),
+        ("a.jsonl", '{"file": "a", "text": "b"}\n' + "[" * 100_000, r"a\.jsonl, line 2: not JSON"),
         ("a.jsonl", "[1]\n", r"a\.jsonl, line 1: not a JSON object"),
         (
             "a.jsonl",

@@ -83,6 +83,7 @@ def test_damage_is_named(tmp_path: Path, keep: int):
     ("content", "message"),
     [
         (b"{", r"a\.tar/1\.json: not JSON"),
+        (b"[" * 100_000, r"a\.tar/1\.json: not JSON"),
         (b"[]", r"a\.tar/1\.json: not a JSON object"),
         (b'{"id": 1}', r"a\.tar/1\.json: no caption column found among id"),
     ],

@@ -49,19 +49,24 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
     Raises:
         MxqvaeError: The cell holds something else; `where` names it.
     """
-    if cell is None:
-        return ()
-    if isinstance(cell, str):
-        return (cell,)
-    if isinstance(cell, bytes):
-        return (cell.decode("utf-8", "surrogateescape"),)
-    if isinstance(cell, dict) and isinstance(
-        cell.get("raw"), str
-    ):  # Karpathy's files: {"raw": ..., "tokens": ...}
-        return (cell["raw"],)
-    if isinstance(cell, list | tuple):
-        return tuple(caption for part in cell for caption in captions_in_cell(part, where))
-    raise MxqvaeError(f"{where}: holds {type(cell).__name__}, not text; name another with --caption-column")
+    captions: list[str] = []
+    waiting = [cell]  # not a recursion: JSON may hold lists deeper than Python's stack
+    while waiting:
+        match waiting.pop():
+            case None:
+                pass
+            case str(text):
+                captions.append(text)
+            case bytes(content):
+                captions.append(content.decode("utf-8", "surrogateescape"))
+            case {"raw": str(text)}:  # Karpathy's files: {"raw": ..., "tokens": ...}
+                captions.append(text)
+            case list(parts) | tuple(parts):
+                waiting += reversed(parts)
+            case other:
+                kind = type(other).__name__
+                raise MxqvaeError(f"{where}: holds {kind}, not text; name another with --caption-column")
+    return tuple(captions)
 
 
 def _without_surrogates(caption: str) -> str:

@@ -48,7 +48,7 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
     """
     try:
         tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MxqvaeError(f"{where}: not JSON ({error}); mend it") from None
     try:
         names = {image["id"]: str(image["file_name"]) for image in tree["images"]}

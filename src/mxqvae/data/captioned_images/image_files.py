@@ -57,7 +57,8 @@ class ImageFinder:
     def find(self, name: str) -> FileRange:
         """Where the image lies; one that is nowhere is missing when it is read."""
         for folder in self._folders:
-            if (folder / name).is_file():
+            # Not Path.is_file: it raises on a name that is too long, or of halves of surrogate pairs.
+            if os.path.isfile(folder / name):  # noqa: PTH113
                 return FileRange(str(folder / name))
         return self._in_tars.get(name.removeprefix("./")) or FileRange(str(self._folders[0] / name))
 

@@ -42,7 +42,7 @@ def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[Sou
     columns: Columns | None = None
     rows = _json_rows(path) if path.suffix.lower() == ".jsonl" else _csv_rows(path)
 
-    def image_name(numbered: tuple[int, dict[str, Any]]) -> str:
+    def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
         nonlocal columns
         number, row = numbered
         columns = columns or find_columns(list(row), asked, str(path))
@@ -52,21 +52,20 @@ def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[Sou
                 f"{path}, line {number}: {columns.image} is no file name; name another with --image-column"
             )
         # Captions without an image are pairs of their own.
-        return name or f"\0{number}"
+        return name, 0 if name else number
 
-    for name, lines in groupby(rows, image_name):
+    for (name, _), lines in groupby(rows, image_name):
         assert columns is not None
         numbered = list(lines)
         where = f"{path.name}, line {numbered[0][0]}"
-        has_image = not name.startswith("\0")
         captions = (
             caption
             for number, row in numbered
             for caption in columns.captions_of(row, f"{path}, line {number}")
         )
         yield SourcePair(
-            printable(name) if has_image else where,
-            finder.find(name) if has_image else None,
+            printable(name) if name else where,
+            finder.find(name) if name else None,
             tuple(captions),
             group=columns.group_of(numbered[0][1]),
             split=columns.split_of(numbered[0][1], f"{path}, line {numbered[0][0]}"),
@@ -80,7 +79,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise MxqvaeError(f"{path}, line {number}: not JSON ({error}); mend the line") from None
             if not isinstance(row, dict):
                 raise MxqvaeError(f"{path}, line {number}: not a JSON object; mend the line")

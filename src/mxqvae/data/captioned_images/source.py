@@ -1,5 +1,7 @@
 """What every layout of captioned images is read as: pairs in a fixed order, images not decoded yet."""
 
+import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -19,11 +21,19 @@ class FileRange(NamedTuple):
         """The encoded image.
 
         Raises:
-            OSError: There is no such file, or it cannot be read.
+            FileNotFoundError: There is no such file, or with such a name there cannot be one.
+            OSError: It cannot be read.
         """
-        with Path(self.path).open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+        try:
+            with Path(self.path).open("rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except ValueError as error:  # a NUL in the name, or half of a surrogate pair
+            raise FileNotFoundError(errno.ENOENT, str(error)) from None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise FileNotFoundError(errno.ENOENT, str(error)) from None
+            raise
 
 
 class Box(NamedTuple):
@@ -73,4 +83,6 @@ class PairSource(Protocol):
 
 def printable(name: str) -> str:
     """The name of a file without what cannot be written as UTF-8."""
+    # Halves of surrogate pairs, from broken JSON escapes, are no bytes of a name.
+    name = re.sub("[\ud800-\udc7f\udd00-\udfff]", "\ufffd", name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from mxqvae.data.shard_files import find_shards
+from mxqvae.errors import MxqvaeError
+
+
+def make(folder: Path, *names: str) -> Path:
+    """Empty files; nothing of a shard but its name is looked at."""
+    (folder / "data").mkdir()
+    for name in names:
+        (folder / "data" / f"{name}.parquet").write_bytes(b"")
+    return folder
+
+
+def names_of(shards: dict[str, list[Path]]) -> dict[str, list[str]]:
+    return {split: [path.stem for path in paths] for split, paths in shards.items()}
+
+
+def test_all_shards_in_order(tmp_path: Path):
+    folder = make(
+        tmp_path,
+        "train-00001-of-00002",
+        "train-00000-of-00002",
+        "my-test-00000-of-00001",
+        "other",
+        "x-0-of-1",
+    )
+    train = ["train-00000-of-00002", "train-00001-of-00002"]
+    assert names_of(find_shards(folder)) == {"my-test": ["my-test-00000-of-00001"], "train": train}
+    assert names_of(find_shards(folder, "train")) == {"train": train}
+
+
+def test_what_is_missing_is_named(tmp_path: Path):
+    with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it"):
+        find_shards(tmp_path / "nowhere")
+    with pytest.raises(MxqvaeError, match=r"no data/\*\.parquet in it; build it"):
+        find_shards(tmp_path)
+    folder = make(tmp_path, "train-00000-of-00002", "test-00000-of-00001")
+    with pytest.raises(MxqvaeError, match="no split 'validation'; choose from test, train"):
+        find_shards(folder, "validation")
+    for split in (None, "train"):
+        with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):
+            find_shards(folder, split)
+    assert list(find_shards(folder, "test")) == ["test"]  # it is all there
