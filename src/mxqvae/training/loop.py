@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
+from mxqvae.device import find_device, to_device
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
@@ -79,14 +80,17 @@ def train(
 ) -> float:
     """Train `model` in place; resumes from `folder`'s checkpoint if there is one.
 
+    It trains on the GPU where there is one, and comes back to the CPU.
+
     Args:
-        model: A `Trainable` module.
-        batch_of: Makes the batch of the given row numbers (B,) of the data.
+        model: A `Trainable` module, on the CPU.
+        batch_of: Makes the batch of the given row numbers (B,) of the data: tensors, or tuples of them.
         num_pairs: Rows of the data.
         folder: Takes `checkpoint.safetensors` and `log.jsonl`.
         identity: What the run is, see `save_checkpoint`.
         description: Name of the job in the progress bar.
-        on_checkpoint: Called with the step after each checkpoint, to draw reconstructions, say.
+        on_checkpoint: Called with the step after each checkpoint, the model on the CPU and in eval mode, to
+            draw reconstructions, say.
 
     Returns:
         Seconds spent in training, earlier sessions of a resumed run included.
@@ -95,8 +99,9 @@ def train(
         MxqvaeError: The folder's checkpoint is damaged or of another run.
         KeyboardInterrupt: After a checkpoint was written.
     """
-    writes = process_rank() == 0
+    writes, device = process_rank() == 0, find_device()
     folder.mkdir(parents=True, exist_ok=True)
+    model.to(device)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learning_rate,
@@ -122,7 +127,7 @@ def train(
             while step < config.num_steps:
                 torch.manual_seed((config.seed * 1_000_003 + step) * num_processes() + process_rank())
                 rows = batch_rows(step, num_pairs, config.batch_size, config.seed)
-                batch = batch_of(rows[process_rank() :: num_processes()])
+                batch = to_device(batch_of(rows[process_rank() :: num_processes()]), device)
                 with _interrupts_held():
                     losses = training_step(model, batch, optimizer, learning_rate(step, config), config)
                     step += 1
@@ -134,16 +139,16 @@ def train(
                     save()
                     last_save = time.monotonic()
                     if on_checkpoint is not None and writes:
-                        model.eval()
+                        model.cpu().eval()
                         on_checkpoint(step)
-                        model.train()
+                        model.to(device).train()
         except KeyboardInterrupt:
             if log.num_steps:
                 log.write(step, model, config.batch_size)
             save()
             progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
             raise
-    model.eval()
+    model.cpu().eval()
     return log.seconds
 
 

@@ -1,0 +1,29 @@
+"""Where models compute: on a GPU where there is one that CUDA knows, else on the CPU.
+
+`CUDA_VISIBLE_DEVICES=` in front of a command hides the GPU from it.
+"""
+
+import os
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Batch = TypeVar("Batch")
+
+
+def find_device() -> torch.device:
+    """The GPU of this process (under `torchrun` each has its own), else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return torch.device("cpu")
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """A tensor, or a tuple or named tuple of such batches, on `device`; anything else as it is."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)  # pyright: ignore[reportReturnType] - a tensor is what came in
+    if isinstance(batch, tuple):
+        parts = [to_device(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
