@@ -28,7 +28,7 @@ _CPU = Recipe(
     autoencoder_training=TrainingConfig(num_steps=9_000, batch_size=128, learning_rate=2e-3),
     prior=cpu_prior,
     prior_training=TrainingConfig(
-        num_steps=9_000,
+        num_steps=6_000,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,
