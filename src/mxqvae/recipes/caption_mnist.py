@@ -27,10 +27,10 @@ _CPU = Recipe(
     num_processes=2,
     caption_length=40,
     autoencoder=cpu_autoencoder,
-    autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
+    autoencoder_training=TrainingConfig(num_steps=9_000, batch_size=128, learning_rate=2e-3),
     prior=cpu_prior,
     prior_training=TrainingConfig(
-        num_steps=10_000,
+        num_steps=6_000,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,

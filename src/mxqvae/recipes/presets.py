@@ -48,7 +48,7 @@ def cpu_autoencoder(pairs: PairShape) -> MXQVAEConfig:
         text=AttentiveTextConfig(num_latents=8),
         joint=TransformerConfig(num_layers=2, width=128, num_heads=4),
         joint_positions=True,
-        quantizer=QuantizerConfig(num_codes=512, code_size=64, average_decay=0.99, reset_below=1.0),
+        quantizer=QuantizerConfig(num_codes=2048, code_size=64, average_decay=0.99, reset_below=0.5),
         identity_mixing=True,
         masking=MaskingConfig(random_word_share=0.5),
     )
