@@ -129,10 +129,10 @@ def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference
 
 
 BASELINES = {
-    "i-t": (("image", 64, 512), ("text", 8, 512)),
-    "t-i": (("text", 8, 512), ("image", 64, 512)),
-    "i-t-emb": (("image", 64, 512), ("text", 40, None)),
-    "t-emb-i": (("text", 40, None), ("image", 64, 512)),
+    "i-t": (("image", 64, 2_048), ("text", 8, 2_048)),
+    "t-i": (("text", 8, 2_048), ("image", 64, 2_048)),
+    "i-t-emb": (("image", 64, 2_048), ("text", 40, None)),
+    "t-emb-i": (("text", 40, None), ("image", 64, 2_048)),
 }
 
 

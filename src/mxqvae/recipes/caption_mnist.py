@@ -38,7 +38,7 @@ _CPU = Recipe(
     ),
     conditioner=cpu_conditioner,
     conditioner_training=TrainingConfig(
-        num_steps=2_000,
+        num_steps=1_200,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,

@@ -104,7 +104,7 @@ def text_vqvae(pairs: PairShape) -> TextVQVAEConfig:
         latent_size=joint.latent_size,
         text=joint.text,
         # A step has an eighth of the image's latents, so a code that wins an eighth as many is as alive.
-        quantizer=replace(joint.quantizer, reset_below=0.125),
+        quantizer=replace(joint.quantizer, reset_below=0.0625),
     )
 
 
