@@ -197,8 +197,8 @@ def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenera
     autoencoder = _tiny_autoencoder(pairs.shape(tokenizer))
     prior = _tiny_prior(autoencoder)
     conditioner = Conditioner(_tiny_conditioner(autoencoder, prior))
-    for reader in conditioner.readers:
-        torch.nn.init.normal_(reader.output.weight)  # at zero, what is given would not matter
+    for parameter in conditioner.readers.parameters():
+        torch.nn.init.normal_(parameter)  # at zero, what is given would not matter
     return PairGenerator(
         tokenizer,
         build_autoencoder(autoencoder),

@@ -3,6 +3,7 @@ import torch
 
 from mxqvae.data.batch import PairBatch, to_floats
 from mxqvae.data.pairs import PairDataset
+from mxqvae.generation.completion import conditional_prior
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.conditioner import (
     ConditionalPrior,
@@ -17,10 +18,7 @@ from mxqvae.prior.sampling import SamplingConfig
 @pytest.fixture
 def model(tiny_generator: PairGenerator) -> ConditionalPrior:
     """All three models, untrained, the conditioner not at its silent start."""
-    assert tiny_generator.conditioner is not None
-    return ConditionalPrior(
-        tiny_generator.autoencoder, tiny_generator.prior, tiny_generator.conditioner
-    ).eval()
+    return conditional_prior(tiny_generator)
 
 
 @pytest.fixture

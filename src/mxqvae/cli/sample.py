@@ -55,6 +55,7 @@ def sample(
 
     from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs
     from mxqvae.config import to_tree
+    from mxqvae.device import find_device
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
@@ -71,7 +72,7 @@ def sample(
         start = time.monotonic()
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
     else:
-        generator = PairGenerator.from_pretrained(folder)
+        generator = PairGenerator.from_pretrained(folder).to(find_device())
         sampling = replace(generator.generation.sampling, **given)
         if num_refinements is None:
             num_refinements = generator.generation.num_refinements

@@ -160,11 +160,10 @@ class _Search:
         """The pairs (C) of `indices` (C, T), what is given pasted over them."""
         codes = self.autoencoder.quantizer.lookup(indices)
         logits = self.autoencoder.decode_captions(codes)
-        if part.tells_length:
-            logits[..., : len(SPECIAL_TOKENS)] = -torch.inf  # every hidden token is a word
-            token_ids = logits.argmax(-1)
-        else:
-            token_ids = pad_past_end(logits.argmax(-1))
+        # Nothing stays hidden; before a given end, every hidden token is a word.
+        never = slice(0, len(SPECIAL_TOKENS)) if part.tells_length else CaptionTokenizer.mask_id
+        logits[..., never] = -torch.inf
+        token_ids = pad_past_end(logits.argmax(-1))
         images = self.autoencoder.decode(indices).images
         return part.paste_over(PairBatch(images, token_ids))
 

@@ -24,6 +24,7 @@ from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoe
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
@@ -97,6 +98,18 @@ class PairGenerator:
         conditioner = load_conditioner(folder / "conditioner") if (folder / "conditioner").is_dir() else None
         return cls(tokenizer, autoencoder, prior, load_generation(folder), conditioner)
 
+    def to(self, device: torch.device) -> "PairGenerator":
+        """Compute on `device` from now on; what is given and what comes back stays on the CPU."""
+        for model in (self.autoencoder, self.prior, self.conditioner):
+            if model is not None:
+                model.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return self.prior.head.weight.device
+
     def save_pretrained(self, folder: Path) -> None:
         """Write all parts into `folder`, weights as float16."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -167,13 +180,14 @@ class PairGenerator:
             MxqvaeError: A caption with words outside the vocabulary.
         """
         floats = to_floats(torch.from_numpy(images))
-        return self.autoencoder.encode(PairBatch(floats, self.tokenizer.encode(captions)))
+        batch = to_device(PairBatch(floats, self.tokenizer.encode(captions)), self.device)
+        return self.autoencoder.encode(batch).cpu()
 
     def decode(self, indices: Tensor) -> SampledPairs:
         """The pairs of `indices` (B, T)."""
-        pairs = self.autoencoder.decode(indices)
+        pairs = self.autoencoder.decode(indices.to(self.device))
         images = to_bytes(pairs.images).cpu().numpy()
-        return SampledPairs(images, self.tokenizer.decode(pairs.token_ids), indices)
+        return SampledPairs(images, self.tokenizer.decode(pairs.token_ids.cpu()), indices.cpu())
 
 
 def find_weights(weights: str | Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
+from mxqvae.device import find_device
 from mxqvae.evaluation.consistency import is_consistent, measure_bounds, read_pairs, score_consistency
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
@@ -86,7 +87,8 @@ class Table2Reproduction(CaptionMnistReproduction):
         out = self.work / f"{model.name}-samples-refined-{num_refinements}"
 
         def sample() -> None:
-            batches = PairGenerator.from_pretrained(model).sample(
+            generator = PairGenerator.from_pretrained(model).to(find_device())
+            batches = generator.sample(
                 self.num_samples,
                 seed=self.seed,
                 sampling=recipe.generation.sampling,

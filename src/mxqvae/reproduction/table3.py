@@ -26,6 +26,7 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.captioned_images.build import MANIFEST_FILE
 from mxqvae.data.captioned_images.manifest import Manifest
 from mxqvae.data.pairs import PairDataset
+from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
@@ -163,7 +164,8 @@ class Table3Reproduction(Reproduction):
                     self.num_samples, seed=self.seed
                 )
             else:
-                batches = PairGenerator.from_pretrained(model_folder).sample(
+                generator = PairGenerator.from_pretrained(model_folder).to(find_device())
+                batches = generator.sample(
                     self.num_samples,
                     seed=self.seed,
                     sampling=drawn_as.sampling,

@@ -1,0 +1,56 @@
+"""No GPU here: torch's meta device stands in for one. It mixes with no other, as a GPU does not."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mxqvae.autoencoder.kinds import build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.data.batch import PairBatch, PairShape
+from mxqvae.device import find_device, to_device
+from mxqvae.prior.transformer import Prior
+from mxqvae.recipes import Recipe
+
+META = torch.device("meta")
+SHAPE = PairShape(vocab_size=31, caption_length=40, image_size=64)
+
+
+@pytest.fixture(autouse=True)
+def what_meta_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device has no autocast, and counts nothing."""
+    monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: nullcontext())
+    monkeypatch.setattr(torch, "bincount", lambda values, minlength: values.new_zeros(minlength))
+
+
+def test_batches_of_any_form_move_whole():
+    batch = (PairBatch(torch.zeros(2, 3), torch.ones(2)), torch.arange(2), "seed 0")
+    pairs, rows, rest = to_device(batch, META)
+    assert isinstance(pairs, PairBatch)
+    assert {tensor.device for tensor in (*pairs, rows)} == {META}
+    assert rest == "seed 0"
+
+
+def test_each_process_of_torchrun_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device() == torch.device("cuda:0")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert find_device() == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["caption-mnist-cpu", "caption-mnist-paper", "caption-mnist-cpu-i-t"])
+def test_both_stages_compute_where_they_are(tiny_recipe_of: Callable[[str], Recipe], name: str):
+    recipe = tiny_recipe_of(name)
+    config = recipe.autoencoder(SHAPE)
+    if isinstance(config, MXQVAEConfig):
+        config = replace(config, masking=None)  # drawn on the CPU, for the same draws everywhere
+    autoencoder, prior = build_autoencoder(config).to(META).eval(), Prior(recipe.prior(config)).to(META)
+    batch = to_device(PairBatch(torch.rand(2, 3, 64, 64), torch.full((2, 40), 7)), META)
+    assert autoencoder.loss(batch).total.device == META
+    indices = autoencoder.encode(batch)
+    assert autoencoder.decode(indices).images.device == META
+    prior.loss(indices).total.backward()
+    assert all(parameter.grad is not None for parameter in prior.parameters())
