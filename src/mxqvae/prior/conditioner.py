@@ -1,10 +1,11 @@
 """The conditioner: lets a trained prior read the given part of a pair. An optional third stage.
 
     given pixels, given words -> encoder -> memory
+    prior's input:  x <- x + hint(memory of the same patch)
     prior's layer:  x <- layer(x + reader(x, memory))
 
-Each reader is a cross-attention (Vaswani et al. 2017, section 3.2.3) whose output layer starts at zero:
-before training, a prior that reads draws what it draws anyway. The prior itself stays as it is. So the
+Each reader is a cross-attention (Vaswani et al. 2017, section 3.2.3). Its output layer and the hint start at
+zero: before training, a prior that reads draws what it draws anyway. The prior itself stays as it is. So the
 weights of both stages serve sampling unchanged, and the difference between the two distributions is there to
 be amplified (classifier-free guidance, Ho and Salimans 2022, equation 6, over codes).
 
@@ -61,9 +62,10 @@ class Conditioner(nn.Module):
         self.config = config
         width = config.encoder.width
         self.words = nn.Embedding(config.vocab_size, width)
+        self.latent_norm = nn.LayerNorm(config.latent_size)
         self.patches = nn.Linear(config.latent_size + 1, width)
-        num_places = config.num_image_codes + config.caption_length
-        self.positions = nn.Parameter(torch.randn(num_places, width) * 0.02)
+        # Of the size of what stands there: where a patch is counts as much as what it shows.
+        self.positions = nn.Parameter(torch.randn(config.num_image_codes + config.caption_length, width))
         self.encoder = Transformer(config.encoder)
         self.reader_norms = nn.ModuleList(
             nn.LayerNorm(config.prior.width) for _ in range(config.prior.num_layers)
@@ -71,11 +73,11 @@ class Conditioner(nn.Module):
         self.readers = nn.ModuleList(
             Attention(config.prior, memory_width=width) for _ in range(config.prior.num_layers)
         )
-        nn.init.normal_(self.words.weight, std=0.02)
-        for reader in self.readers:
-            assert isinstance(reader, Attention)
-            nn.init.zeros_(reader.output.weight)
-            nn.init.zeros_(reader.output.bias)
+        self.hint = nn.Linear(width, config.prior.width)
+        outputs = [reader.output for reader in self.readers if isinstance(reader, Attention)]
+        for layer in (self.hint, *outputs):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, shares: Tensor, token_ids: Tensor) -> Tensor:
         """The memory (B, I + L, W) of what is given.
@@ -85,7 +87,7 @@ class Conditioner(nn.Module):
             shares: (B, I), the share of each patch's pixels that is known.
             token_ids: (B, L), [MASK] where a word is not known.
         """
-        patches = self.patches(torch.cat([latents, shares[..., None]], dim=-1))
+        patches = self.patches(torch.cat([self.latent_norm(latents), shares[..., None]], dim=-1))
         return self.encoder(torch.cat([patches, self.words(token_ids)], dim=1) + self.positions)
 
     def read(self, layer: int, x: Tensor, memory: KeyValue) -> Tensor:
@@ -93,6 +95,10 @@ class Conditioner(nn.Module):
         reader = self.readers[layer]
         assert isinstance(reader, Attention)
         return reader.read(self.reader_norms[layer](x), memory)
+
+    def hints(self, memory: Tensor) -> Tensor:
+        """What each image code's place is told of its own patch: (B, I, W), added to the prior's input."""
+        return self.hint(memory[:, : self.config.num_image_codes])
 
     def keys_and_values(self, memory: Tensor) -> list[KeyValue]:
         """Each reader's of `memory` (B, I + L, W)."""
@@ -153,10 +159,16 @@ class ConditionalPrior(nn.Module):
         prior = self.prior
         start = indices.new_full((len(indices), 1), prior.start_index)
         x = prior.embedding(torch.cat([start, indices[:, :-1]], dim=1)) + prior.positions
+        x = x + self.hints(memory)
         memories = self.conditioner.keys_and_values(memory)
         for number, (layer, known) in enumerate(zip(prior.transformer.layers, memories, strict=True)):
             x = layer(x + self.conditioner.read(number, x, known))
         return prior.score(prior.transformer.norm(x), slice(None))
+
+    def hints(self, memory: Tensor) -> Tensor:
+        """The conditioner's, with nothing for the codes of the caption: (B, T, W)."""
+        num_text_codes = self.prior.config.sequence_length - self.conditioner.config.num_image_codes
+        return F.pad(self.conditioner.hints(memory), (0, 0, 0, num_text_codes))
 
 
 class ConditionalSequences:
@@ -165,14 +177,15 @@ class ConditionalSequences:
     def __init__(self, model: ConditionalPrior, memory: Tensor) -> None:
         """Begin a sequence for each row of `memory` (P, I + L, W)."""
         self.model, self.prior, self.position = model, model.prior, 0
-        self._memories = model.conditioner.keys_and_values(memory)
+        self._memories, self._hints = model.conditioner.keys_and_values(memory), model.hints(memory)
         self._past = self.prior.transformer.empty_cache(len(memory), self.prior.config.sequence_length)
         self._last = torch.full((len(memory),), self.prior.start_index, device=memory.device)
 
     def step(self) -> Tensor:
         """Logits (P, K) of the next code of each; call `append` before the next step."""
         prior, conditioner = self.prior, self.model.conditioner
-        x = (prior.embedding(self._last) + prior.positions[self.position])[:, None]
+        x = prior.embedding(self._last) + prior.positions[self.position] + self._hints[:, self.position]
+        x = x[:, None]
         layers = zip(prior.transformer.layers, self._memories, self._past, strict=True)
         for number, (layer, known, past) in enumerate(layers):
             assert isinstance(layer, TransformerLayer)

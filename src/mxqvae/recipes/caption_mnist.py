@@ -38,11 +38,11 @@ _CPU = Recipe(
     ),
     conditioner=cpu_conditioner,
     conditioner_training=TrainingConfig(
-        num_steps=1_200,
+        num_steps=1_000,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,
-        num_warmup_steps=200,
+        num_warmup_steps=100,
     ),
     generation=GenerationConfig(num_refinements=2),
     minutes=(45, 75),
