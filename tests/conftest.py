@@ -34,7 +34,6 @@ from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
 from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.conditioner import Conditioner, ConditionerConfig, conditioner_of
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
@@ -120,10 +119,6 @@ def _tiny_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
     )
 
 
-def _tiny_conditioner(autoencoder: MXQVAEConfig, prior: PriorConfig) -> ConditionerConfig:
-    return conditioner_of(autoencoder, prior, TINY_LAYER)
-
-
 def _shrink(config: AutoencoderConfig, tiny: MXQVAEConfig) -> AutoencoderConfig:
     """The same model with the sizes of `tiny`."""
     sizes = {"latent_size": tiny.latent_size, "quantizer": tiny.quantizer}
@@ -152,8 +147,6 @@ def tiny_recipe() -> Recipe:
         autoencoder_training=training,
         prior=_tiny_prior,
         prior_training=training,
-        conditioner=_tiny_conditioner,
-        conditioner_training=training,
         generation=GenerationConfig(sampling=SamplingConfig(temperature=0.9), num_refinements=1),
     )
 
@@ -171,8 +164,6 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
             autoencoder_training=tiny_recipe.autoencoder_training,
             prior=lambda autoencoder: dataclasses.replace(recipe.prior(autoencoder), transformer=TINY_LAYER),
             prior_training=tiny_recipe.prior_training,
-            conditioner=_tiny_conditioner,
-            conditioner_training=tiny_recipe.conditioner_training,
             generation=dataclasses.replace(
                 recipe.generation, sampling=dataclasses.replace(recipe.generation.sampling, top_k=None)
             ),
@@ -194,18 +185,8 @@ def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenera
     """Both stages of the tiny recipe as they start, untrained."""
     pairs = PairDataset.from_parquet(caption_mnist_small, "train")
     tokenizer = CaptionTokenizer.train(pairs.captions)
-    autoencoder = _tiny_autoencoder(pairs.shape(tokenizer))
-    prior = _tiny_prior(autoencoder)
-    conditioner = Conditioner(_tiny_conditioner(autoencoder, prior))
-    for parameter in conditioner.readers.parameters():
-        torch.nn.init.normal_(parameter)  # at zero, what is given would not matter
-    return PairGenerator(
-        tokenizer,
-        build_autoencoder(autoencoder),
-        Prior(prior),
-        tiny_recipe.generation,
-        conditioner,
-    )
+    autoencoder = tiny_recipe.autoencoder(pairs.shape(tokenizer))
+    return PairGenerator(tokenizer, build_autoencoder(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
 
 
 def _read_pairs(kind: str, num_consistent: int, num: int) -> list[ReadPair]:

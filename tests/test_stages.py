@@ -22,26 +22,19 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.stages import (
-    derive_autoencoder,
-    encode_pairs,
-    tokenizer_of,
-    train_autoencoder,
-    train_conditioner,
-    train_prior,
-)
+from mxqvae.stages import derive_autoencoder, encode_pairs, tokenizer_of, train_autoencoder, train_prior
 from mxqvae.training import loop
 
-TRAINERS = {"autoencoder": train_autoencoder, "prior": train_prior, "conditioner": train_conditioner}
-WEIGHTS = [Path(stage, "model.safetensors") for stage in TRAINERS]
+WEIGHTS = [Path("autoencoder/model.safetensors"), Path("prior/model.safetensors")]
+TRAINERS = {"autoencoder": train_autoencoder, "prior": train_prior}
 
 
 @pytest.fixture(scope="module")
 def model(tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder after both stages and the third. Shared: tests do not write into it."""
+    """A model folder after both stages. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("stages") / "model"
-    for stage in TRAINERS.values():
-        stage(tiny_recipe, caption_mnist_small, out)
+    train_autoencoder(tiny_recipe, caption_mnist_small, out)
+    train_prior(tiny_recipe, caption_mnist_small, out)
     return out
 
 
@@ -93,7 +86,7 @@ class TestModelFolder:
         tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
         assert tokenizer.decode(tokenizer.encode(captions)) == captions
 
-    @pytest.mark.parametrize("stage", TRAINERS)
+    @pytest.mark.parametrize("stage", ["autoencoder", "prior"])
     def test_the_log_has_the_first_step_and_the_last(self, model: Path, stage: str):
         lines = [json.loads(line) for line in (model / "runs" / stage / "log.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [1, 4]
@@ -126,8 +119,8 @@ class TestResuming:
         stopping: pytest.MonkeyPatch,
     ):
         out = tmp_path / "model"
-        for earlier in list(TRAINERS)[: list(TRAINERS).index(stage)]:
-            shutil.copytree(model / earlier, out / earlier)
+        if stage == "prior":
+            shutil.copytree(model / "autoencoder", out / "autoencoder")
             shutil.copy(model / "tokenizer.json", out)
         with pytest.raises(KeyboardInterrupt):
             TRAINERS[stage](tiny_recipe, caption_mnist_small, out)
@@ -147,8 +140,8 @@ class TestResuming:
     ):
         out = shutil.copytree(model, tmp_path / "model")
         monkeypatch.setattr(loop, "training_step", pytest.fail)
-        for stage in TRAINERS.values():
-            stage(tiny_recipe, caption_mnist_small, out)
+        train_autoencoder(tiny_recipe, caption_mnist_small, out)
+        train_prior(tiny_recipe, caption_mnist_small, out)
         for weights in WEIGHTS:
             assert (out / weights).read_bytes() == (model / weights).read_bytes()
 
@@ -157,12 +150,7 @@ class TestResuming:
     ):
         out = shutil.copytree(model, tmp_path / "model")
         training = dataclasses.replace(tiny_recipe.prior_training, learning_rate=0.5)
-        other = dataclasses.replace(
-            tiny_recipe,
-            autoencoder_training=training,
-            prior_training=training,
-            conditioner_training=training,
-        )
+        other = dataclasses.replace(tiny_recipe, prior_training=training, autoencoder_training=training)
         for stage in TRAINERS.values():
             with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another"):
                 stage(other, caption_mnist_small, out)
@@ -185,8 +173,8 @@ class TestOwnPairs:
         self, own_pairs: Path, name: str, tiny_recipe_of: Callable[[str], Recipe], tmp_path: Path
     ):
         recipe = tiny_recipe_of(name)
-        for stage in TRAINERS.values():
-            stage(recipe, own_pairs, tmp_path)
+        train_autoencoder(recipe, own_pairs, tmp_path)
+        train_prior(recipe, own_pairs, tmp_path)
         own = CaptionTokenizer.load(own_pairs / "tokenizer.json")
         assert tokenizer_of(own_pairs, [], None).vocab_size == own.vocab_size
         generator = PairGenerator.from_pretrained(tmp_path)
@@ -205,8 +193,8 @@ class TestOwnPairs:
         table = pq.read_table(shard).select(["image", "caption"])
         captions = ["", "", *table["caption"].to_pylist()[2:]]
         pq.write_table(table.set_column(1, "caption", pa.array(captions)), shard)
-        for stage in TRAINERS.values():
-            stage(tiny_recipe, data, tmp_path / "model")
+        train_autoencoder(tiny_recipe, data, tmp_path / "model")
+        train_prior(tiny_recipe, data, tmp_path / "model")
         indices = load_file(tmp_path / "model" / "runs" / "prior" / "indices.safetensors")["indices"]
         assert len(indices) == len(captions) - 2
 
@@ -219,43 +207,6 @@ class TestOwnPairs:
         train_autoencoder(tiny_recipe, data, tmp_path / "model")
         with pytest.raises(MxqvaeError, match="no image has a caption; the prior learns from whole pairs"):
             train_prior(tiny_recipe, data, tmp_path / "model")
-
-
-class TestConditioner:
-    def test_it_leaves_both_stages_as_they_were(
-        self, model: Path, tiny_recipe, caption_mnist_small, tmp_path
-    ):
-        out = tmp_path / "model"
-        train_autoencoder(tiny_recipe, caption_mnist_small, out)
-        train_prior(tiny_recipe, caption_mnist_small, out)
-        for weights in WEIGHTS[:2]:
-            assert (out / weights).read_bytes() == (model / weights).read_bytes()
-
-    def test_it_learns_to_read(self, model: Path):
-        conditioner = PairGenerator.from_pretrained(model).conditioner
-        assert conditioner is not None
-        assert all(parameter.any() for parameter in conditioner.readers.parameters())
-
-    def test_it_comes_along_when_saved(self, model: Path, tmp_path: Path):
-        PairGenerator.from_pretrained(model).save_pretrained(tmp_path)
-        assert (tmp_path / WEIGHTS[2]).read_bytes() == (model / WEIGHTS[2]).read_bytes()
-
-    def test_another_prior_needs_another_one(
-        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
-    ):
-        out = shutil.copytree(model, tmp_path / "model")
-        shutil.rmtree(out / "runs" / "prior")
-        train_prior(tiny_recipe, caption_mnist_small, out, seed=1)
-        with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
-            train_conditioner(tiny_recipe, caption_mnist_small, out)
-
-    def test_a_stage_1_in_two_parts_is_refused(
-        self, trained: Path, tiny_recipe_of, caption_mnist_small: Path, tmp_path: Path
-    ):
-        out, recipe = shutil.copytree(trained, tmp_path / "model"), tiny_recipe_of("caption-mnist-cpu-i-t")
-        train_prior(recipe, caption_mnist_small, out)
-        with pytest.raises(MxqvaeError, match="is not joint"):
-            train_conditioner(recipe, caption_mnist_small, out)
 
 
 class TestDeriving:

@@ -1,7 +1,6 @@
 """Trains stage 1, then stage 2, by a recipe, into a model folder that `PairGenerator.from_pretrained` opens.
 
-A model that is to complete pairs has a conditioner trained as well. Beside the finished weights, `runs` in
-the folder keeps checkpoint, log and pictures of each.
+Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep checkpoint, log and pictures.
 """
 
 import hashlib
@@ -19,7 +18,6 @@ from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
-from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, to_bytes
 from mxqvae.data.pairs import PairDataset
@@ -31,13 +29,11 @@ from mxqvae.generation.pipeline import (
     TOKENIZER_FILE,
     PairGenerator,
     load_autoencoder,
-    load_prior,
     load_tokenizer,
     save_generation,
 )
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import WEIGHTS_FILE, save_pretrained
-from mxqvae.prior.conditioner import ConditionalPrior, Conditioner
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
@@ -167,59 +163,6 @@ def train_prior(
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
         save_generation(out, recipe.generation)
-    return seconds
-
-
-def train_conditioner(
-    recipe: Recipe, data: Path, out: Path, seed: int | None = None, *, progress: Progress | None = None
-) -> float:
-    """Train the conditioner that lets the prior in `out` complete pairs; resumes. Both stages stay.
-
-    Returns:
-        Seconds of training, earlier sessions included, code extraction not.
-
-    Raises:
-        MxqvaeError: No joint autoencoder or no prior in `out`, or a data set that does not fit them.
-    """
-    autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
-    prior = load_prior(out / "prior")
-    if not isinstance(autoencoder, MXQVAE):
-        raise MxqvaeError(
-            f"stage 1 in {out} is not joint, and a conditioner reads joint codes; train another"
-        )
-    pairs = PairDataset.from_parquet(data, "train").whole()
-    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
-    run = out / "runs" / "conditioner"
-    indices = _stored_indices(
-        out / "runs" / "prior", out / "autoencoder", autoencoder, tokenizer, views, progress
-    )
-    token_ids = tokenizer.encode(pairs.captions)
-    training = _seeded(recipe.conditioner_training, seed)
-    torch.manual_seed(training.seed)
-    config = recipe.conditioner(autoencoder.config, prior.config)
-    conditioner = Conditioner(config)
-
-    def batch_of(rows: Tensor) -> tuple[PairBatch, Tensor]:
-        numbers, mirrored = rows % len(pairs), rows >= len(pairs)
-        images = pairs.images_of(numbers)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return PairBatch(images, token_ids[numbers]), indices[rows]
-
-    content = indices.numpy().tobytes() + (out / "prior" / WEIGHTS_FILE).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    with companions(recipe.num_processes, train_conditioner, recipe, data, out, seed):
-        seconds = train(
-            ConditionalPrior(autoencoder, prior, conditioner),
-            batch_of,
-            len(indices),
-            training,
-            run,
-            identity=_identity(config, training, recipe.num_processes, digest),
-            description="train conditioner",
-            progress=progress,
-        )
-    if process_rank() == 0:
-        save_pretrained(out / "conditioner", config, conditioner)
     return seconds
 
 

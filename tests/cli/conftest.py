@@ -43,7 +43,7 @@ def short_recipe() -> Iterator[None]:
 def tiny_model(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder after `short`: all parts, no skill. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    for stage in ("autoencoder", "prior", "conditioner"):
+    for stage in ("autoencoder", "prior"):
         assert (
             main(["train", stage, "--recipe", "short", "--data", str(caption_mnist_small), "--out", str(out)])
             == 0

@@ -1,5 +1,4 @@
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +9,15 @@ from PIL import Image
 from mxqvae.data.pairs import PairDataset
 from mxqvae.generation import completion
 from mxqvae.generation.completion import CompletionConfig
+from mxqvae.generation.recombination import RecombinationConfig
 
 Run = Callable[..., tuple[int, str, str]]
-SMALL = CompletionConfig(num_candidates=2, num_passes=1)
+SMALL = CompletionConfig(
+    num_particles=2,
+    num_candidates=2,
+    num_rounds=1,
+    recombination=RecombinationConfig(num_drawn=4, num_read=3, num_donors=1, num_finalists=2, num_steps=1),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -93,18 +98,6 @@ def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: 
         (1, ""),
         (1, ""),
     ]
-
-
-def test_weights_without_a_conditioner(run: Run, tiny_model: Path, tmp_path: Path):
-    weights = shutil.copytree(tiny_model, tmp_path / "weights")
-    shutil.rmtree(weights / "conditioner")
-    code, printed, err = run(
-        *("complete", "--weights", weights, "--caption", "This is red 7.", "--out", tmp_path / "out")
-    )
-    assert (code, printed) == (2, "")
-    assert "these weights have no conditioner, which completes pairs; train it with `mxqvae train" in err
-    assert err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

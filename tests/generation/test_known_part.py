@@ -24,11 +24,17 @@ def test_a_patch_is_given_where_half_of_its_pixels_are(first_hidden: int, column
     known = known_part(pair(slice(first_hidden, None), WORDS), CONFIG)
     assert known.patches.view(8, 8)[:, :columns_given].all()
     assert not known.patches.view(8, 8)[:, columns_given:].any()
+    assert known.hides_pixels
+    assert not known.hides_words
+    assert not known.shows_nothing
 
 
-@pytest.mark.parametrize(("words", "is_told"), [([5, 2, 8, 3], True), ([2] * 40, False)])
-def test_a_given_end_tells_the_length(words: list[int], is_told: bool):
-    assert known_part(pair(slice(0, 8), words), CONFIG).tells_length == is_told
+def test_a_run_is_given_where_a_word_is():
+    known = known_part(pair(slice(0, 0), [2] * 7 + [5] + [2] * 32), CONFIG)
+    assert known.runs.tolist() == [False, True, *[False] * 6]
+    assert known.hides_words
+    assert not known.hides_pixels
+    assert known.words.nonzero().flatten().tolist() == [7]
 
 
 def test_pasting_leaves_what_is_given_and_takes_the_rest():

@@ -157,11 +157,6 @@ class MXQVAE(nn.Module):
         return self.quantizer(self.projection(self.joint_encoder(latents)))
 
     @torch.no_grad()
-    def read_images(self, images: Tensor) -> Tensor:
-        """Latents (B, H'·W', D) of `images` (B, 3, H, W) alone, before they meet captions; NaN is unknown."""
-        return self.image_encoder(hide_unknown(normalise(images)))
-
-    @torch.no_grad()
     def encode(self, batch: PairBatch) -> Tensor:
         """Indices (B, T) of pairs, nothing masked but what is unknown; call in eval mode."""
         return self.quantize(PairBatch(hide_unknown(normalise(batch.images)), batch.token_ids)).indices

@@ -66,34 +66,6 @@ def prior(
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
 
-def conditioner(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
-) -> None:
-    """Train the conditioner, with which a model completes pairs. Both stages stay as they are.
-
-    Ctrl-C keeps a checkpoint, the same command goes on from it.
-
-    Args:
-        data: Folder of the data set that both stages were trained on.
-        out: Model folder with both stages; checkpoint and log are in its runs/conditioner.
-        recipe: Name of the run, see `mxqvae.recipes`.
-        seed: Seed of the weights, the batch order and what is hidden; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
-    """
-    at_least(0, seed=seed)
-
-    from mxqvae.config import override
-    from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
-    from mxqvae.stages import train_conditioner
-
-    chosen = find_recipe(recipe)
-    training = override(chosen.conditioner_training, changes)
-    chosen = dataclasses.replace(chosen, conditioner_training=training)
-    seconds = train_conditioner(chosen, data, out, seed=seed, progress=progress_on())
-    print(f"conditioner, trained in {format_duration(seconds)}: {out}")
-
-
 def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
     """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 

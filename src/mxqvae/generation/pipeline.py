@@ -5,7 +5,6 @@ A model folder, and a hub repository, holds
     tokenizer.json
     autoencoder/config.json, autoencoder/model.safetensors
     prior/config.json, prior/model.safetensors
-    conditioner/...          likewise, of a model that completes pairs
     generation.json          how pairs are drawn unless told otherwise
     README.md                the model card
 """
@@ -28,7 +27,6 @@ from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
-from mxqvae.prior.conditioner import Conditioner, ConditionerConfig
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
@@ -68,7 +66,6 @@ class PairGenerator:
         autoencoder: Autoencoder,
         prior: Prior,
         generation: GenerationConfig = GenerationConfig(),
-        conditioner: Conditioner | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -82,7 +79,6 @@ class PairGenerator:
             raise MxqvaeError("the tokenizer is not the autoencoder's; use the one it was trained with")
         self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
         self.generation = generation
-        self.conditioner = None if conditioner is None else conditioner.eval()
 
     @classmethod
     def from_pretrained(cls, weights: str | Path = SHIPPED_WEIGHTS) -> "PairGenerator":
@@ -94,20 +90,19 @@ class PairGenerator:
         folder = find_weights(weights)
         tokenizer = load_tokenizer(folder)
         autoencoder = load_autoencoder(folder / "autoencoder")
-        prior = load_prior(folder / "prior")
-        conditioner = load_conditioner(folder / "conditioner") if (folder / "conditioner").is_dir() else None
-        return cls(tokenizer, autoencoder, prior, load_generation(folder), conditioner)
+        remedy = "train it with `mxqvae train prior`"
+        prior = load_pretrained(folder / "prior", PriorConfig, Prior, remedy)
+        return cls(tokenizer, autoencoder, prior, load_generation(folder))
 
     def to(self, device: torch.device) -> "PairGenerator":
         """Compute on `device` from now on; what is given and what comes back stays on the CPU."""
-        for model in (self.autoencoder, self.prior, self.conditioner):
-            if model is not None:
-                model.to(device)
+        self.autoencoder.to(device)
+        self.prior.to(device)
         return self
 
     @property
     def device(self) -> torch.device:
-        """Where the models are."""
+        """Where both stages are."""
         return self.prior.head.weight.device
 
     def save_pretrained(self, folder: Path) -> None:
@@ -116,8 +111,6 @@ class PairGenerator:
         self.tokenizer.save(folder / TOKENIZER_FILE)
         save_pretrained(folder / "autoencoder", self.autoencoder.config, self.autoencoder)
         save_pretrained(folder / "prior", self.prior.config, self.prior)
-        if self.conditioner is not None:
-            save_pretrained(folder / "conditioner", self.conditioner.config, self.conditioner)
         save_generation(folder, self.generation)
 
     def push_to_hub(self, repository: str, folder: Path, *, private: bool = False) -> str:
@@ -234,16 +227,6 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder, of either kind, of a model folder's part `folder`."""
     remedy = "train it with `mxqvae train autoencoder`"
     return load_pretrained(folder, AutoencoderConfig, build_autoencoder, remedy)
-
-
-def load_prior(folder: Path) -> Prior:
-    """The prior of a model folder's part `folder`."""
-    return load_pretrained(folder, PriorConfig, Prior, "train it with `mxqvae train prior`")
-
-
-def load_conditioner(folder: Path) -> Conditioner:
-    """The conditioner of a model folder's part `folder`."""
-    return load_pretrained(folder, ConditionerConfig, Conditioner, "train it with `mxqvae train conditioner`")
 
 
 def _code_layout(config: AutoencoderConfig | PriorConfig) -> tuple[object, ...]:

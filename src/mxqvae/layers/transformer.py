@@ -37,7 +37,7 @@ class TransformerConfig:
 
 
 class KeyValue(NamedTuple):
-    """Keys and values of one layer's past positions or of its memory, each (B, H, S, D)."""
+    """Keys and values of one layer's past positions, each (B, H, T, D), written in place."""
 
     keys: Tensor
     values: Tensor
@@ -55,31 +55,21 @@ def plain_attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool
 class Attention(nn.Module):
     """Multi-head attention of T positions over S memory positions (Vaswani et al. 2017, section 3.2)."""
 
-    def __init__(
-        self, config: TransformerConfig, *, causal: bool = False, memory_width: int | None = None
-    ) -> None:
-        """Layers of random weights; the memory is as wide as the positions unless told otherwise."""
+    def __init__(self, config: TransformerConfig, *, causal: bool = False) -> None:
         super().__init__()
         self.num_heads, self.dropout, self.causal = config.num_heads, config.dropout, causal
         self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(memory_width or config.width, 2 * config.width)
+        self.key_value = nn.Linear(config.width, 2 * config.width)
         self.output = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Attend from `x` (B, T, W) to `memory` (B, S, memory width); returns (B, T, W)."""
-        return self.read(x, self.keys_and_values(memory))
-
-    def keys_and_values(self, memory: Tensor) -> KeyValue:
-        """What `read` needs of `memory` (B, S, memory width)."""
-        return KeyValue(*self._split(self.key_value(memory)).chunk(2, dim=1))
-
-    def read(self, x: Tensor, memory: KeyValue) -> Tensor:
-        """Attend from `x` (B, T, W) to the memory behind `keys_and_values`; returns (B, T, W)."""
-        return self._attend(self._split(self.query(x)), *memory, causal=self.causal)
+        """Attend from `x` (B, T, W) to `memory` (B, S, W); returns (B, T, W)."""
+        keys, values = self._split(self.key_value(memory)).chunk(2, dim=1)
+        return self._attend(self._split(self.query(x)), keys, values, self.causal)
 
     def step(self, x: Tensor, past: KeyValue, position: int) -> Tensor:
         """One position `x` (B, 1, W) over itself and the `position` ones before it; extends their cache."""
-        keys, values = self.keys_and_values(x)
+        keys, values = self._split(self.key_value(x)).chunk(2, dim=1)
         past.keys[:, :, position], past.values[:, :, position] = keys[:, :, 0], values[:, :, 0]
         length = position + 1
         query = self._split(self.query(x))

@@ -1,6 +1,6 @@
 """Sampling the prior: filter logits -> draw one code -> draw all codes.
 
-B or P samples, T codes of a pair, K codes.
+B samples, T codes of a pair, K codes.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mxqvae.config import configuration
 from mxqvae.errors import MxqvaeError
+from mxqvae.prior.sequences import PriorSequences
 from mxqvae.prior.transformer import Prior
 
 BLOCK_SIZE = 64
@@ -107,27 +108,6 @@ def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int)
         indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         sequences.append(indices[:, position])
     return indices
-
-
-class PriorSequences:
-    """P sequences that grow by one code at a time, chosen by whoever drives them."""
-
-    def __init__(self, prior: Prior, num: int) -> None:
-        """Begin `num` empty sequences."""
-        self.prior, self.position = prior, 0
-        self._past = prior.transformer.empty_cache(num, prior.config.sequence_length)
-        self._last = torch.full((num,), prior.start_index, device=prior.head.weight.device)
-
-    def step(self) -> Tensor:
-        """Logits (P, K) of the next code of each; call `append` before the next step."""
-        x = (self.prior.embedding(self._last) + self.prior.positions[self.position])[:, None]
-        hidden = self.prior.transformer.step(x, self._past, self.position)[:, 0]
-        return self.prior.score(hidden, self.position)
-
-    def append(self, codes: Tensor) -> None:
-        """Let the sequences go on with `codes` (P)."""
-        self._last = codes
-        self.position += 1
 
 
 def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:

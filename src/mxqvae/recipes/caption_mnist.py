@@ -6,13 +6,11 @@ from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
     cpu_autoencoder,
-    cpu_conditioner,
     cpu_prior,
     image_then_text,
     image_then_tokens,
     only_shared_codebook,
     paper_autoencoder,
-    paper_conditioner,
     paper_prior,
     text_then_image,
     tokens_then_image,
@@ -35,14 +33,6 @@ _CPU = Recipe(
         learning_rate=1.5e-3,
         second_moment_decay=0.99,
         num_warmup_steps=300,
-    ),
-    conditioner=cpu_conditioner,
-    conditioner_training=TrainingConfig(
-        num_steps=1_000,
-        batch_size=128,
-        learning_rate=1.5e-3,
-        second_moment_decay=0.99,
-        num_warmup_steps=100,
     ),
     generation=GenerationConfig(num_refinements=2),
     minutes=(45, 75),
@@ -96,8 +86,6 @@ CAPTION_MNIST_RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=30_000, batch_size=256, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=20_000, batch_size=256, learning_rate=5e-4),
-        conditioner=paper_conditioner,
-        conditioner_training=TrainingConfig(num_steps=10_000, batch_size=256, learning_rate=5e-4),
         generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
     ),
 }

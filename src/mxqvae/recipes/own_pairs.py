@@ -5,10 +5,8 @@ from dataclasses import replace
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
-    cpu_conditioner,
     cpu_own_pairs_autoencoder,
     cpu_prior,
-    paper_conditioner,
     paper_own_pairs_autoencoder,
     paper_prior,
 )
@@ -24,14 +22,6 @@ _CPU = Recipe(
     prior=cpu_prior,
     prior_training=TrainingConfig(
         num_steps=6_000,
-        batch_size=128,
-        learning_rate=1.5e-3,
-        second_moment_decay=0.99,
-        num_warmup_steps=300,
-    ),
-    conditioner=cpu_conditioner,
-    conditioner_training=TrainingConfig(
-        num_steps=3_000,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,
@@ -56,8 +46,6 @@ OWN_PAIRS_RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
-        conditioner=paper_conditioner,
-        conditioner_training=TrainingConfig(num_steps=20_000, batch_size=128, learning_rate=5e-4),
         generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
         horizontal_flip=True,
     ),

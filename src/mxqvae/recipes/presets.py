@@ -16,7 +16,6 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.conditioner import ConditionerConfig, conditioner_of
 from mxqvae.prior.transformer import PriorConfig
 
 
@@ -60,18 +59,6 @@ def cpu_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
         paper_prior(autoencoder),
         transformer=TransformerConfig(num_layers=6, width=192, num_heads=3, dropout=0.1),
     )
-
-
-def cpu_conditioner(autoencoder: MXQVAEConfig, prior: PriorConfig) -> ConditionerConfig:
-    """A conditioner that two cores train in half an hour."""
-    encoder = TransformerConfig(num_layers=2, width=128, num_heads=4)
-    return conditioner_of(autoencoder, prior, encoder)
-
-
-def paper_conditioner(autoencoder: MXQVAEConfig, prior: PriorConfig) -> ConditionerConfig:
-    """Ours, as the paper completes no pairs: as wide as half the paper's prior."""
-    encoder = TransformerConfig(num_layers=4, width=256, num_heads=8, dropout=0.1)
-    return conditioner_of(autoencoder, prior, encoder)
 
 
 def without_joint_encoder(pairs: PairShape) -> MXQVAEConfig:

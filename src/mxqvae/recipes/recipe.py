@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
-from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairShape
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import GenerationConfig
-from mxqvae.prior.conditioner import ConditionerConfig
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.training.loop import TrainingConfig
 
@@ -35,10 +33,6 @@ class Recipe:
     """The prior over the codes of an autoencoder."""
     prior_training: TrainingConfig
     """How stage 2 learns."""
-    conditioner: Callable[[MXQVAEConfig, PriorConfig], ConditionerConfig]
-    """The conditioner, which lets the prior read half a pair; for a joint autoencoder."""
-    conditioner_training: TrainingConfig
-    """How the conditioner learns."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False

@@ -1,0 +1,37 @@
+"""The prior code by code, for several sequences at once, of which some can be dropped and others doubled.
+
+P sequences, T codes of a pair, K codes of the codebook.
+"""
+
+import torch
+from torch import Tensor
+
+from mxqvae.prior.transformer import Prior
+
+
+class PriorSequences:
+    """P sequences that grow by one code at a time, chosen by whoever drives them."""
+
+    def __init__(self, prior: Prior, num: int) -> None:
+        """Begin `num` empty sequences."""
+        self.prior, self.position = prior, 0
+        self._past = prior.transformer.empty_cache(num, prior.config.sequence_length)
+        self._last = torch.full((num,), prior.start_index, device=prior.head.weight.device)
+
+    def step(self) -> Tensor:
+        """Logits (P, K) of the next code of each; call `append` before the next step."""
+        x = (self.prior.embedding(self._last) + self.prior.positions[self.position])[:, None]
+        hidden = self.prior.transformer.step(x, self._past, self.position)[:, 0]
+        return self.prior.score(hidden, self.position)
+
+    def append(self, codes: Tensor) -> None:
+        """Let the sequences go on with `codes` (P)."""
+        self._last = codes
+        self.position += 1
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with sequence `rows[i]` in place of sequence i, for all of `rows` (P)."""
+        self._last = self._last[rows]
+        for keys, values in self._past:
+            keys[:, :, : self.position] = keys[rows, :, : self.position]
+            values[:, :, : self.position] = values[rows, :, : self.position]
