@@ -72,7 +72,7 @@ def cpu_autoencoder(tokenizer: CaptionTokenizer) -> MXQVAEConfig:
         text=AttentiveTextConfig(num_latents=8),
         joint=TransformerConfig(num_layers=2, width=128, num_heads=4),
         joint_positions=True,
-        quantizer=QuantizerConfig(num_codes=512, code_size=64, average_decay=0.99, reset_below=1.0),
+        quantizer=QuantizerConfig(num_codes=2048, code_size=64, average_decay=0.99, reset_below=0.5),
         identity_mixing=True,
         masking=MaskingConfig(random_word_share=0.5),
     )
@@ -150,10 +150,10 @@ _CPU = Recipe(
     num_processes=2,
     caption_length=40,
     autoencoder=cpu_autoencoder,
-    autoencoder_training=TrainingConfig(num_steps=8_000, batch_size=128, learning_rate=2e-3),
+    autoencoder_training=TrainingConfig(num_steps=9_000, batch_size=128, learning_rate=2e-3),
     prior=cpu_prior,
     prior_training=TrainingConfig(
-        num_steps=10_000,
+        num_steps=9_000,
         batch_size=128,
         learning_rate=1.5e-3,
         second_moment_decay=0.99,
