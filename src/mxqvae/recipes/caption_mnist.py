@@ -35,7 +35,7 @@ _CPU = Recipe(
         num_warmup_steps=300,
     ),
     generation=GenerationConfig(num_refinements=2),
-    minutes=(45, 75),
+    minutes=(60, 60),
 )
 # Stage 1 cannot mend what was quantized apart.
 _BASELINE = replace(_CPU, generation=GenerationConfig())
