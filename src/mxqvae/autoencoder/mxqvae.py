@@ -151,15 +151,28 @@ class MXQVAE(nn.Module):
 
     def quantize(self, batch: PairBatch) -> Quantized:
         """The codes (B, T, D) of pairs whose images are normalised: encoders, joint encoder, codebook."""
+        return self.quantizer(self.latents(batch))
+
+    def latents(self, batch: PairBatch) -> Tensor:
+        """What is quantized (B, T, D) of pairs whose images are normalised: encoders, joint encoder."""
         latents = torch.cat([self.image_encoder(batch.images), self.text_encoder(batch.token_ids)], dim=1)
         if self.joint_positions is not None:
             latents = latents + self.joint_positions
-        return self.quantizer(self.projection(self.joint_encoder(latents)))
+        return self.projection(self.joint_encoder(latents))
 
     @torch.no_grad()
     def read_images(self, images: Tensor) -> Tensor:
         """Latents (B, H'·W', D) of `images` (B, 3, H, W) alone, before they meet captions; NaN is unknown."""
         return self.image_encoder(hide_unknown(normalise(images)))
+
+    @torch.no_grad()
+    def code_distances(self, batch: PairBatch) -> Tensor:
+        """Squared distances (B, T, K) of each latent of pairs to each code vector; NaN and [MASK] are unknown."""
+        latents = self.latents(PairBatch(hide_unknown(normalise(batch.images)), batch.token_ids)).float()
+        codebook = self.quantizer.codebook
+        with torch.autocast(latents.device.type, enabled=False):
+            products = latents @ codebook.t()
+        return (latents.square().sum(-1, keepdim=True) - 2 * products + codebook.square().sum(1)).clamp(min=0)
 
     @torch.no_grad()
     def encode(self, batch: PairBatch) -> Tensor:

@@ -148,8 +148,8 @@ class _Search:
         num, config = self.config.num_candidates, self.config
         length = self.autoencoder.config.sequence_length
         uniform = torch.from_numpy(noise.random((num, length)))
-        memory = self.model.read_known(part.pair).expand(num, -1, -1)
-        indices = sample_given(self.model, memory, config.sampling, uniform, guidance=config.guidance)
+        known = self.model.read_known(part.pair).repeated(num)
+        indices = sample_given(self.model, known, config.sampling, uniform, guidance=config.guidance)
         pairs = self._decode(part, indices)
         for _ in range(config.num_passes):
             pairs = self._decode(part, self.autoencoder.encode(pairs))

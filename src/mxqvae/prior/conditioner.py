@@ -74,7 +74,10 @@ class Conditioner(nn.Module):
             Attention(config.prior, memory_width=width) for _ in range(config.prior.num_layers)
         )
         self.hint = nn.Linear(width, config.prior.width)
+        self.trust = nn.Linear(width, 1)
         outputs = [reader.output for reader in self.readers if isinstance(reader, Attention)]
+        nn.init.zeros_(self.trust.weight)
+        nn.init.constant_(self.trust.bias, 2.0)  # measured untrained: the best for an image given alone
         for layer in (self.hint, *outputs):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -100,9 +103,26 @@ class Conditioner(nn.Module):
         """What each image code's place is told of its own patch: (B, I, W), added to the prior's input."""
         return self.hint(memory[:, : self.config.num_image_codes])
 
+    def trusts(self, memory: Tensor) -> Tensor:
+        """How far the code nearest to what stage 1 reads in each patch is believed: (B, I), at least 0."""
+        return F.softplus(self.trust(memory[:, : self.config.num_image_codes])[..., 0])
+
     def keys_and_values(self, memory: Tensor) -> list[KeyValue]:
         """Each reader's of `memory` (B, I + L, W)."""
         return [reader.keys_and_values(memory) for reader in self.readers if isinstance(reader, Attention)]
+
+
+class Known(NamedTuple):
+    """What a conditioner makes of the given parts of P pairs."""
+
+    memory: Tensor
+    """(P, I + L, W), for the readers."""
+    evidence: Tensor
+    """(P, T, K), added to the prior's logits: what stage 1 reads in the given patches."""
+
+    def repeated(self, num: int) -> "Known":
+        """Of one pair, `num` times."""
+        return Known(self.memory.expand(num, -1, -1), self.evidence.expand(num, -1, -1))
 
 
 class ConditionalPrior(nn.Module):
@@ -141,41 +161,50 @@ class ConditionalPrior(nn.Module):
     def loss(self, batch: tuple[PairBatch, Tensor]) -> ConditionerLosses:
         """Cross-entropy of the codes (B, T) of whole pairs, with parts of the pairs hidden."""
         pairs, indices = batch
-        memory = self.read_known(hide_parts(pairs, self.autoencoder.config.image.cell_size))
-        logits = self.logits(indices, memory)
+        known = self.read_known(hide_parts(pairs, self.autoencoder.config.image.cell_size))
+        logits = self.logits(indices, known)
         return ConditionerLosses(F.cross_entropy(logits.float().flatten(0, 1), indices.flatten()))
 
     def summarise(self, sums: ConditionerLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
         return {"total": float(sums.total) / num_steps}
 
-    def read_known(self, pairs: PairBatch) -> Tensor:
-        """The memory (B, I + L, W) of `pairs`, NaN where a pixel is not known and [MASK] where a word is."""
+    def read_known(self, pairs: PairBatch) -> Known:
+        """What there is to know of `pairs`, NaN where a pixel is not known and [MASK] where a word is."""
         shares = known_shares(pairs.images, self.autoencoder.config.image.cell_size)
-        return self.conditioner(self.autoencoder.read_images(pairs.images), shares, pairs.token_ids)
+        memory = self.conditioner(self.autoencoder.read_images(pairs.images), shares, pairs.token_ids)
+        distances = self.autoencoder.code_distances(pairs)[:, : shares.shape[1]]
+        surprise = distances / distances.amin(-1).mean(1, keepdim=True)[..., None]
+        trusts = self.conditioner.trusts(memory) * shares
+        return Known(memory, F.pad(-trusts[..., None] * surprise, (0, 0, 0, self._num_text_codes)))
 
-    def logits(self, indices: Tensor, memory: Tensor) -> Tensor:
-        """Logits (B, T, K) of each code given those before it and `memory`, by teacher forcing."""
+    def logits(self, indices: Tensor, known: Known) -> Tensor:
+        """Logits (B, T, K) of each code given those before it and what is `known`, by teacher forcing."""
+        memory = known.memory
         prior = self.prior
         start = indices.new_full((len(indices), 1), prior.start_index)
         x = prior.embedding(torch.cat([start, indices[:, :-1]], dim=1)) + prior.positions
         x = x + self.hints(memory)
         memories = self.conditioner.keys_and_values(memory)
-        for number, (layer, known) in enumerate(zip(prior.transformer.layers, memories, strict=True)):
-            x = layer(x + self.conditioner.read(number, x, known))
-        return prior.score(prior.transformer.norm(x), slice(None))
+        for number, (layer, read) in enumerate(zip(prior.transformer.layers, memories, strict=True)):
+            x = layer(x + self.conditioner.read(number, x, read))
+        return prior.score(prior.transformer.norm(x), slice(None)) + known.evidence
 
     def hints(self, memory: Tensor) -> Tensor:
         """The conditioner's, with nothing for the codes of the caption: (B, T, W)."""
-        num_text_codes = self.prior.config.sequence_length - self.conditioner.config.num_image_codes
-        return F.pad(self.conditioner.hints(memory), (0, 0, 0, num_text_codes))
+        return F.pad(self.conditioner.hints(memory), (0, 0, 0, self._num_text_codes))
+
+    @property
+    def _num_text_codes(self) -> int:
+        return self.prior.config.sequence_length - self.conditioner.config.num_image_codes
 
 
 class ConditionalSequences:
     """P sequences of codes that grow one code at a time, each with something given."""
 
-    def __init__(self, model: ConditionalPrior, memory: Tensor) -> None:
-        """Begin a sequence for each row of `memory` (P, I + L, W)."""
+    def __init__(self, model: ConditionalPrior, known: Known) -> None:
+        """Begin a sequence for each row of `known`."""
+        memory, self._evidence = known
         self.model, self.prior, self.position = model, model.prior, 0
         self._memories, self._hints = model.conditioner.keys_and_values(memory), model.hints(memory)
         self._past = self.prior.transformer.empty_cache(len(memory), self.prior.config.sequence_length)
@@ -190,7 +219,8 @@ class ConditionalSequences:
         for number, (layer, known, past) in enumerate(layers):
             assert isinstance(layer, TransformerLayer)
             x = layer.step(x + conditioner.read(number, x, known), past, self.position)
-        return prior.score(prior.transformer.norm(x)[:, 0], self.position)
+        logits = prior.score(prior.transformer.norm(x)[:, 0], self.position)
+        return logits + self._evidence[:, self.position]
 
     def append(self, codes: Tensor) -> None:
         """Let the sequences go on with `codes` (P)."""
@@ -200,9 +230,9 @@ class ConditionalSequences:
 
 @torch.no_grad()
 def sample_given(
-    model: ConditionalPrior, memory: Tensor, sampling: SamplingConfig, noise: Tensor, *, guidance: float = 1.0
+    model: ConditionalPrior, known: Known, sampling: SamplingConfig, noise: Tensor, *, guidance: float = 1.0
 ) -> Tensor:
-    """Draw indices (P, T), each given its row of `memory` (P, I + L, W).
+    """Draw indices (P, T), each given its row of `known`.
 
     Args:
         noise: (P, T) float64, uniform in [0, 1).
@@ -210,15 +240,15 @@ def sample_given(
             at least 0.
     """
     num, length = noise.shape
-    given = ConditionalSequences(model, memory)
+    given = ConditionalSequences(model, known)
     free = PriorSequences(model.prior, num) if guidance != 1 else None
-    indices = torch.empty(num, length, dtype=torch.int64, device=memory.device)
+    indices = torch.empty(num, length, dtype=torch.int64, device=noise.device)
     for position in range(length):
         logits = given.step()
         if free is not None:
             unconditional = free.step().log_softmax(-1)
             logits = unconditional + guidance * (logits.log_softmax(-1) - unconditional)
-        indices[:, position] = draw(filter_logits(logits, sampling), noise[:, position].to(memory.device))
+        indices[:, position] = draw(filter_logits(logits, sampling), noise[:, position])
         given.append(indices[:, position])
         if free is not None:
             free.append(indices[:, position])
