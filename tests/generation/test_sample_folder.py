@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
+from mxqvae.generation.sample_folder import read_sample_captions, read_sample_folder, write_sample_folder
 
 
 class Batch(NamedTuple):
@@ -36,6 +36,13 @@ def test_reading_restores_what_was_written(folder: Path):
     images, captions = read_sample_folder(folder)
     np.testing.assert_array_equal(images, IMAGES)
     assert captions == CAPTIONS
+
+
+def test_captions_are_read_without_images(folder: Path):
+    captions = read_sample_folder(folder).captions
+    for image in folder.glob("*.png"):
+        image.unlink()
+    assert read_sample_captions(folder) == captions
 
 
 def test_metadata_tells_seed_and_sample_number(tmp_path: Path):

@@ -30,9 +30,9 @@ def diversity(
     """
     from mxqvae.data.pairs import PairDataset
     from mxqvae.evaluation.diversity import measure_diversity
-    from mxqvae.generation.sample_folder import read_sample_folder
+    from mxqvae.generation.sample_folder import read_sample_captions
 
-    captions = read_sample_folder(samples).captions
+    captions = read_sample_captions(samples)
     score = measure_diversity(captions, PairDataset.from_parquet(data, "train").captions)
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 

@@ -109,6 +109,25 @@ def read_sample_folder(folder: Path) -> SampleFolder:
     Raises:
         MxqvaeError: Names the folder, line or image that is missing, damaged or of another size.
     """
+    names, captions = _read_metadata(folder)
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        images = list(threads.map(_read_image, [folder / name for name in names]))
+    for name, image in zip(names, images, strict=True):
+        if image.shape != images[0].shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (image.shape, images[0].shape)]
+            raise MxqvaeError(
+                f"{folder / name} is {sizes[0]} where {names[0]} is {sizes[1]}; all images need one size"
+            )
+    return SampleFolder(np.stack(images), captions)
+
+
+def read_sample_captions(folder: Path) -> list[str]:
+    """The captions of such a folder; images are not looked at. Errors as in `read_sample_folder`."""
+    return _read_metadata(folder)[1]
+
+
+def _read_metadata(folder: Path) -> tuple[list[str], list[str]]:
+    """File names and captions."""
     if not folder.is_dir():
         raise MxqvaeError(f"{folder} is not a folder; give one that `mxqvae sample` wrote")
     metadata = folder / METADATA_NAME
@@ -123,15 +142,7 @@ def read_sample_folder(folder: Path) -> SampleFolder:
         captions.append(caption)
     if not names:
         raise MxqvaeError(f"{metadata} lists no pairs; sample again")
-    with ThreadPoolExecutor(NUM_THREADS) as threads:
-        images = list(threads.map(_read_image, [folder / name for name in names]))
-    for name, image in zip(names, images, strict=True):
-        if image.shape != images[0].shape:
-            sizes = [f"{shape[1]}x{shape[0]}" for shape in (image.shape, images[0].shape)]
-            raise MxqvaeError(
-                f"{folder / name} is {sizes[0]} where {names[0]} is {sizes[1]}; all images need one size"
-            )
-    return SampleFolder(np.stack(images), captions)
+    return names, captions
 
 
 def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
