@@ -118,11 +118,11 @@ class ContrastiveModel(nn.Module):
 
 def _twins(batch: PairBatch) -> Tensor:
     """Which other pairs (B, B) have the same caption or the same image."""
-    same = torch.zeros(len(batch.images), len(batch.images), dtype=torch.bool)
-    for half in (batch.token_ids, batch.images.flatten(1)):
-        kinds = half.unique(dim=0, return_inverse=True)[1]
-        same |= kinds[:, None] == kinds
-    return same & ~torch.eye(len(same), dtype=torch.bool)
+    captions, images = (
+        half.unique(dim=0, return_inverse=True)[1] for half in (batch.token_ids, batch.images.flatten(1))
+    )
+    same = (captions[:, None] == captions) | (images[:, None] == images)
+    return same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
 
 
 class JointEmbedding:
