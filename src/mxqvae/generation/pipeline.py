@@ -155,7 +155,8 @@ class PairGenerator:
         caption that lies about its image and an image with holes, so what it makes of such a pair agrees
         better.
         """
-        return self.autoencoder.encode(self.autoencoder.decode(indices))
+        indices = indices.to(self.device)
+        return self.autoencoder.encode(self.autoencoder.decode(indices)).cpu()
 
     def _finish(self, block: Block, num_refinements: int) -> SampledPairs:
         """Refine and decode a whole block, whose fixed shape keeps roundings the same, then cut it."""

@@ -54,7 +54,7 @@ def cpu_autoencoder(pairs: PairShape) -> MXQVAEConfig:
 
 
 def cpu_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
-    """A prior that two cores train in under an hour."""
+    """A prior that two cores train in one to two hours."""
     return replace(
         paper_prior(autoencoder),
         transformer=TransformerConfig(num_layers=6, width=192, num_heads=3, dropout=0.1),
