@@ -168,8 +168,7 @@ class Table3Reproduction(Reproduction):
                 batches = generator.sample(
                     self.num_samples,
                     seed=self.seed,
-                    sampling=drawn_as.sampling,
-                    num_refinements=drawn_as.num_refinements,
+                    generation=drawn_as,
                 )
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
