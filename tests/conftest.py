@@ -147,7 +147,7 @@ def tiny_recipe() -> Recipe:
         autoencoder_training=training,
         prior=_tiny_prior,
         prior_training=training,
-        generation=GenerationConfig(image=SamplingConfig(temperature=0.9), num_refinements=1),
+        generation=GenerationConfig(sampling=SamplingConfig(temperature=0.9), num_refinements=1),
     )
 
 
@@ -165,9 +165,7 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
             prior=lambda autoencoder: dataclasses.replace(recipe.prior(autoencoder), transformer=TINY_LAYER),
             prior_training=tiny_recipe.prior_training,
             generation=dataclasses.replace(
-                recipe.generation,
-                image=dataclasses.replace(recipe.generation.image, top_k=None),
-                text=dataclasses.replace(recipe.generation.text, top_k=None),
+                recipe.generation, sampling=dataclasses.replace(recipe.generation.sampling, top_k=None)
             ),
         )
 

@@ -84,5 +84,5 @@ def test_both_samplers_draw_the_same():
     transformer = TransformerConfig(num_layers=2, width=16, num_heads=2)
     prior = Prior(PriorConfig(num_codes=7, sequence_length=5, transformer=transformer)).eval()
     greedy = SamplingConfig(top_k=1)
-    [expected] = sample_indices(prior, [greedy] * prior.config.sequence_length, num=3)
+    [expected] = sample_indices(prior, greedy, num=3)
     assert torch.equal(sample_without_cache(prior, greedy, 3), expected)

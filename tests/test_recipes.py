@@ -15,8 +15,8 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import score_consistency
 from mxqvae.evaluation.judge import Judge
-from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, GenerationConfig, PairGenerator, load_generation
-from mxqvae.prior.sampling import SamplingConfig, check_sampling
+from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, load_generation
+from mxqvae.prior.sampling import check_sampling
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
 from mxqvae.recipes.own_pairs import OWN_PAIRS_RECIPES
@@ -42,8 +42,7 @@ def test_both_stages_of_a_recipe_fit_each_other(name: str):
     config = recipe.autoencoder(shape_of(tokenizer))
     with torch.device("meta"):
         generator = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
-    sampling = [recipe.generation.image, recipe.generation.text]
-    check_sampling(generator.prior, sampling, num=1, seed=0, first=0)
+    check_sampling(generator.prior, recipe.generation.sampling, num=1, seed=0, first=0)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -100,8 +99,11 @@ def test_the_paper_s_recipe_has_the_paper_s_sizes():
     prior = recipe.prior(config)
     assert (prior.num_codes, prior.sequence_length) == (256, 72)
     assert (prior.transformer.num_layers, prior.transformer.width) == (8, 512)
-    drawn_as = SamplingConfig(temperature=1.0, top_k=10, top_p=1.0)
-    assert recipe.generation == GenerationConfig(image=drawn_as, text=drawn_as)
+    assert (
+        recipe.generation.sampling.temperature,
+        recipe.generation.sampling.top_k,
+        recipe.generation.sampling.top_p,
+    ) == (1.0, 10, 1.0)
 
 
 OURS = "caption-mnist-cpu"

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig
-from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder, image_positions_of
+from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
 from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig, TextVQVAEConfig
 from mxqvae.config import from_json, to_json
@@ -45,15 +45,3 @@ def test_the_first_problem_of_a_file_is_named(text: str, message: str):
     with pytest.raises(MxqvaeError) as refusal:
         from_json(ANY_KIND, text, "config.json")
     assert str(refusal.value) == f"config.json: {message}"
-
-
-class TestImagePositions:
-    def test_of_a_joint_autoencoder(self):
-        assert image_positions_of(MXQVAEConfig(vocab_size=9)) == slice(0, 64)
-
-    def test_of_concatenated_parts_in_either_order(self):
-        image = ImageVQVAEConfig()
-        text = CaptionTokensConfig(vocab_size=9, caption_length=5)
-        for parts, codes in (((image, text), range(64)), ((text, image), range(5, 69))):
-            config = ConcatenatedConfig(parts=parts)
-            assert range(config.sequence_length)[image_positions_of(config)] == codes

@@ -1,13 +1,15 @@
+import inspect
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs
+from mxqvae.cli.sample import sample
+from mxqvae.config import to_tree
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.prior.sampling import SamplingConfig
@@ -30,13 +32,11 @@ def test_pairs_are_those_of_the_model(run: Run, tiny_model: Path, tmp_path: Path
 
 def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp_path: Path):
     out = tmp_path / "samples"
-    filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9, "--text-top-p", 0.5)
+    filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9)
     code, _, _ = run("sample", "--weights", tiny_model, "--num", 2, "--first", 70, "--out", out, *filters)
     assert code == 0
-    generator = PairGenerator.from_pretrained(tiny_model)
-    image = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
-    drawn_as = replace(generator.generation, image=image, text=replace(image, top_p=0.5))
-    (pairs,) = generator.sample(2, first=70, generation=drawn_as)
+    sampling = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
+    (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(2, first=70, sampling=sampling)
     assert (out / "00070.png").exists()
     np.testing.assert_array_equal(read_sample_folder(out).images, pairs.images)
 
@@ -53,8 +53,9 @@ def test_json_is_all_that_is_printed(run: Run, tiny_model: Path, tmp_path: Path)
         "num": 2,
         "seed": 0,
         "first": 0,
-        "image": {"temperature": 1.0, "top_k": None, "top_p": 1.0},
-        "text": {"temperature": 1.0, "top_k": None, "top_p": 0.97},
+        "temperature": 1.0,
+        "top_k": None,
+        "top_p": 0.99,
         "num_refinements": 2,
         "weights": str(tiny_model),
         "out": str(out),
@@ -74,6 +75,13 @@ def test_overwrite_replaces_the_folder(run: Run, tiny_model: Path, tmp_path: Pat
     assert names == ["00000.png", "contact_sheet.png", "metadata.jsonl"]
 
 
+def test_the_defaults_are_those_of_the_library():
+    defaults = {name: parameter.default for name, parameter in inspect.signature(sample).parameters.items()}
+    assert all(defaults[name] is None for name in to_tree(SamplingConfig()))
+    library = inspect.signature(PairGenerator.sample).parameters
+    assert defaults["num_refinements"] is library["num_refinements"].default is library["sampling"].default
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,7 +95,6 @@ def test_overwrite_replaces_the_folder(run: Run, tiny_model: Path, tmp_path: Pat
         (("--top-k", 100_000), "top_k must be at most"),
         (("--top-p", 0), "--top-p must be above 0 and at most 1, got 0.0"),
         (("--top-p", 1.5), "--top-p must be above 0 and at most 1, got 1.5"),
-        (("--text-top-p", 1.5), "--text-top-p must be above 0 and at most 1, got 1.5"),
         (("--temperature", 0), "--temperature must be above 0, got 0.0"),
         (("--temperature", "nan"), "--temperature must be above 0, got nan"),
         (("--temperature", "inf"), "--temperature must be above 0, got inf"),

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from mxqvae.autoencoder.code_layout import Segment
+from mxqvae.autoencoder.concatenated import ConcatenatedConfig
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import likelihood
-from mxqvae.evaluation.likelihood import measure_likelihood
+from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.bits import code_bits, pair_bits
 from mxqvae.prior.transformer import Prior, PriorConfig
@@ -88,3 +91,15 @@ class TestScore:
             MxqvaeError, match="code 1 of pair 1 is 5, which the prior holds impossible there"
         ):
             measure_likelihood(uniform_prior(SEGMENTED), indices, slice(0, 2))
+
+
+class TestImagePositions:
+    def test_of_a_joint_autoencoder(self):
+        assert image_positions_of(MXQVAEConfig(vocab_size=9)) == slice(0, 64)
+
+    def test_of_concatenated_parts_in_either_order(self):
+        image = ImageVQVAEConfig()
+        text = CaptionTokensConfig(vocab_size=9, caption_length=5)
+        for parts, codes in (((image, text), range(64)), ((text, image), range(5, 69))):
+            config = ConcatenatedConfig(parts=parts)
+            assert range(config.sequence_length)[image_positions_of(config)] == codes

@@ -53,16 +53,15 @@ def equal(first: SampledPairs, second: SampledPairs) -> bool:
 class TestSampling:
     def test_pairs_are_what_the_prior_s_codes_decode_to(self, tiny_generator: PairGenerator):
         sampling = SamplingConfig(temperature=0.7, top_k=5)
-        drawn_as = GenerationConfig(image=sampling, text=sampling)
-        batches = list(tiny_generator.sample(70, seed=3, first=10, generation=drawn_as))
-        blocks = sample_indices(tiny_generator.prior, [sampling] * 8, num=70, seed=3, first=10)
+        batches = list(tiny_generator.sample(70, seed=3, first=10, sampling=sampling, num_refinements=0))
+        blocks = sample_indices(tiny_generator.prior, sampling, num=70, seed=3, first=10)
         for batch, indices in zip(batches, blocks, strict=True):
             assert equal(batch, tiny_generator.decode(indices))
         assert sum(len(batch.captions) for batch in batches) == 70
 
     def test_refinement_is_a_pass_through_stage_1(self, tiny_generator: PairGenerator):
-        (drawn,) = tiny_generator.sample(64, generation=GenerationConfig(num_refinements=0))
-        (refined,) = tiny_generator.sample(64, generation=GenerationConfig(num_refinements=2))
+        (drawn,) = tiny_generator.sample(64, num_refinements=0)
+        (refined,) = tiny_generator.sample(64, num_refinements=2)
         once = tiny_generator.refine(drawn.indices)
         decoded = tiny_generator.autoencoder.decode(drawn.indices)
         assert once.equal(tiny_generator.autoencoder.encode(decoded))
@@ -72,12 +71,8 @@ class TestSampling:
     def test_a_pair_does_not_depend_on_how_many_are_asked_for(
         self, tiny_generator: PairGenerator, num_refinements: int
     ):
-        many = list(
-            tiny_generator.sample(100, seed=3, generation=GenerationConfig(num_refinements=num_refinements))
-        )
-        (one,) = tiny_generator.sample(
-            1, seed=3, first=17, generation=GenerationConfig(num_refinements=num_refinements)
-        )
+        many = list(tiny_generator.sample(100, seed=3, num_refinements=num_refinements))
+        (one,) = tiny_generator.sample(1, seed=3, first=17, num_refinements=num_refinements)
         assert np.array_equal(one.images[0], many[0].images[17])
         assert one.captions[0] == many[0].captions[17]
 
@@ -94,7 +89,7 @@ class TestSampling:
         words = ["This is red 7.", "This is white 0."]
         assert tiny_generator.encode(pairs.images, words).shape == pairs.indices.shape
 
-    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}])
+    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}, {"num_refinements": -1}])
     def test_bad_numbers_are_refused_before_the_first_pair_is_asked_for(
         self, tiny_generator: PairGenerator, change: dict[str, Any]
     ):
@@ -187,16 +182,14 @@ class TestHalvesApart:
             assert equal(first, second)
 
     def test_weights_carry_how_their_pairs_are_drawn(self, tiny_generator: PairGenerator, tmp_path: Path):
-        drawn_as = GenerationConfig(
-            image=SamplingConfig(temperature=0.5, top_k=3), text=SamplingConfig(top_p=0.7), num_refinements=1
-        )
+        drawn_as = GenerationConfig(sampling=SamplingConfig(temperature=0.5, top_k=3), num_refinements=1)
         tiny_generator.save_pretrained(tmp_path / "default")
         tiny_generator.generation = drawn_as
         tiny_generator.save_pretrained(tmp_path / "drawn")
         plain, drawn = (PairGenerator.from_pretrained(tmp_path / name) for name in ("default", "drawn"))
         assert (plain.generation, drawn.generation) == (GenerationConfig(), drawn_as)
         (first,) = drawn.sample(3)
-        (second,) = plain.sample(3, generation=drawn_as)
+        (second,) = plain.sample(3, sampling=drawn_as.sampling, num_refinements=1)
         assert equal(first, second)
 
     def test_without_a_word_on_it_pairs_are_drawn_as_the_prior_gives_them(
@@ -211,7 +204,7 @@ class TestHalvesApart:
 
     def test_codes_of_two_halves_can_be_refined(self, generator: PairGenerator):
         (drawn,) = generator.sample(64)
-        (refined,) = generator.sample(64, generation=GenerationConfig(num_refinements=1))
+        (refined,) = generator.sample(64, num_refinements=1)
         assert refined.indices.equal(generator.refine(drawn.indices))
 
     def test_a_prior_of_another_layout_is_refused(

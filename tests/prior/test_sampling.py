@@ -42,7 +42,7 @@ def prior_of(sequence_length: int = 6, segments: tuple[Segment, ...] = ()) -> Pr
 
 
 def samples(num: int, *, first: int = 0, seed: int = 3, sampling: SamplingConfig = PLAIN) -> Tensor:
-    return torch.cat(list(sample_indices(prior_of(), [sampling] * 6, num=num, seed=seed, first=first)))
+    return torch.cat(list(sample_indices(prior_of(), sampling, num=num, seed=seed, first=first)))
 
 
 @functools.cache
@@ -121,7 +121,7 @@ class TestDraw:
 
 class TestSampling:
     def test_shapes_and_blocks(self):
-        blocks = list(sample_indices(prior_of(), [PLAIN] * 6, num=100, seed=3, first=40))
+        blocks = list(sample_indices(prior_of(), PLAIN, num=100, seed=3, first=40))
         assert [len(block) for block in blocks] == [24, 64, 12]
         assert all(block.shape[1] == 6 and block.dtype == torch.int64 for block in blocks)
 
@@ -165,18 +165,9 @@ class TestSampling:
         torch.testing.assert_close(chosen, logits.amax(-1), rtol=0, atol=1e-4)
         assert drawn[0].equal(drawn[1])
 
-    def test_each_code_is_drawn_as_its_own_config_says(self):
-        mixed = [PLAIN] * 4 + [GREEDY] * 2
-        drawn = torch.cat(list(sample_indices(prior_of(), mixed, num=128, seed=3)))
-        assert drawn[:, :4].equal(samples(128)[:, :4])
-        with torch.no_grad():
-            logits = prior_of().logits(drawn)[:, 4:]
-        chosen = logits.gather(2, drawn[:, 4:, None])[..., 0]
-        torch.testing.assert_close(chosen, logits.amax(-1), rtol=0, atol=1e-4)
-
     def test_codes_come_as_often_as_the_prior_says(self):
         prior = prior_of(sequence_length=2)
-        drawn = torch.cat(list(sample_indices(prior, [PLAIN] * 2, num=6400)))
+        drawn = torch.cat(list(sample_indices(prior, PLAIN, num=6400)))
         with torch.no_grad():
             first = prior.logits(drawn[:1])[0, 0].softmax(-1)
             counts = torch.bincount(drawn[:, 0], minlength=K)
@@ -228,12 +219,12 @@ class TestSegments:
     )
     def test_every_code_is_one_of_its_segment(self, sampling: SamplingConfig):
         prior = prior_of(segments=SEGMENTS)
-        drawn = torch.cat(list(sample_indices(prior, [sampling] * 6, num=128)))
+        drawn = torch.cat(list(sample_indices(prior, sampling, num=128)))
         assert possible_codes(SEGMENTS).expand(128, -1, -1).gather(2, drawn[..., None]).all()
 
     def test_each_of_them_can_be_drawn(self):
         hot = SamplingConfig(temperature=100.0, top_p=1.0)
-        drawn = torch.cat(list(sample_indices(prior_of(segments=SEGMENTS), [hot] * 6, num=128)))
+        drawn = torch.cat(list(sample_indices(prior_of(segments=SEGMENTS), hot, num=128)))
         for position, possible in enumerate(possible_codes(SEGMENTS)):
             assert drawn[:, position].unique().equal(possible.nonzero()[:, 0])
 
@@ -246,15 +237,15 @@ class TestSegments:
 
         monkeypatch.setattr(module, "filter_logits", watch)
         prior = prior_of(segments=SEGMENTS)
-        drawn = torch.cat(list(sample_indices(prior, [PLAIN] * 6, num=64)))
+        drawn = torch.cat(list(sample_indices(prior, PLAIN, num=64)))
         with torch.no_grad():
             torch.testing.assert_close(torch.stack(seen, dim=1), prior.logits(drawn), rtol=1e-4, atol=1e-4)
 
     def test_top_k_goes_up_to_the_largest_segment(self):
         prior = prior_of(segments=SEGMENTS)
-        assert next(sample_indices(prior, [SamplingConfig(top_k=6)] * 6, num=1)).shape == (1, 6)
+        assert next(sample_indices(prior, SamplingConfig(top_k=6), num=1)).shape == (1, 6)
         with pytest.raises(MxqvaeError) as refusal:
-            next(sample_indices(prior, [SamplingConfig(top_k=7)] * 6, num=1))
+            next(sample_indices(prior, SamplingConfig(top_k=7), num=1))
         assert str(refusal.value) == "top_k must be at most 6, the codes to choose from, got 7"
 
 

@@ -18,11 +18,3 @@ AutoencoderConfig: TypeAlias = Annotated[MXQVAEConfig | ConcatenatedConfig, Fiel
 def build_autoencoder(config: AutoencoderConfig) -> Autoencoder:
     """The untrained autoencoder of the config's kind."""
     return MXQVAE(config) if isinstance(config, MXQVAEConfig) else ConcatenatedAutoencoder(config)
-
-
-def image_positions_of(config: AutoencoderConfig) -> slice:
-    """Which codes of a sequence stand at the image's positions; the others are the caption's."""
-    if isinstance(config, MXQVAEConfig):
-        return slice(0, config.num_image_codes)
-    first, _ = config.segments
-    return slice(0, first.length) if first.modality == "image" else slice(first.length, None)

@@ -28,9 +28,8 @@ def likelihood(
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
-    from mxqvae.autoencoder.kinds import image_positions_of
     from mxqvae.data.pairs import PairDataset
-    from mxqvae.evaluation.likelihood import measure_likelihood
+    from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import NoProgress, progress_on
     from mxqvae.stages import encode_pairs

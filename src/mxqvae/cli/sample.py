@@ -18,7 +18,6 @@ def sample(
     temperature: FloatOrNone = None,
     top_k: IntOrNone = None,
     top_p: FloatOrNone = None,
-    text_top_p: FloatOrNone = None,
     num_refinements: IntOrNone = None,
     weights: TextOrNone = None,
     json: bool = False,
@@ -37,7 +36,6 @@ def sample(
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
-        text_top_p: The same for the caption's codes alone, which need it most.
         num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
@@ -47,9 +45,8 @@ def sample(
     at_least(0, seed=seed, first=first, num_refinements=num_refinements)
     if temperature is not None and not 0 < temperature < float("inf"):
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
-    for option, value in {"--top-p": top_p, "--text-top-p": text_top_p}.items():
-        if value is not None and not 0 < value <= 1:
-            raise MxqvaeError(f"{option} must be above 0 and at most 1, got {value}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise MxqvaeError(f"--top-p must be above 0 and at most 1, got {top_p}")
 
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
@@ -59,33 +56,31 @@ def sample(
     from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs
     from mxqvae.config import to_tree
     from mxqvae.device import find_device
-    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, GenerationConfig, PairGenerator, find_weights
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
     filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    for_all = {name: value for name, value in filters.items() if value is not None}
-    for_text = for_all if text_top_p is None else for_all | {"top_p": text_top_p}
+    given = {name: value for name, value in filters.items() if value is not None}
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     if holds_latent_pairs(folder):
-        options = filters | {"text_top_p": text_top_p, "num_refinements": num_refinements}
-        given = [name for name, value in options.items() if value is not None]
+        if num_refinements is not None:
+            given["num_refinements"] = num_refinements
         if given:
-            name = given[0].replace("_", "-")
+            name = next(iter(given)).replace("_", "-")
             raise MxqvaeError(f"--{name}: {folder} is a JointGAN + MMVAE, which draws no codes; leave it out")
         drawn_as = {}
         start = time.monotonic()
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
     else:
         generator = PairGenerator.from_pretrained(folder).to(find_device())
-        made_for = generator.generation
-        generation = GenerationConfig(
-            image=replace(made_for.image, **for_all),
-            text=replace(made_for.text, **for_text),
-            num_refinements=made_for.num_refinements if num_refinements is None else num_refinements,
-        )
-        drawn_as = to_tree(generation)
+        sampling = replace(generator.generation.sampling, **given)
+        if num_refinements is None:
+            num_refinements = generator.generation.num_refinements
+        drawn_as = to_tree(sampling) | {"num_refinements": num_refinements}
         start = time.monotonic()
-        batches = generator.sample(num, seed=seed, first=first, generation=generation)
+        batches = generator.sample(
+            num, seed=seed, first=first, sampling=sampling, num_refinements=num_refinements
+        )
     progress = NoProgress() if json else progress_on()
     with progress.task("sample", total=num, unit="pairs") as advance:
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)

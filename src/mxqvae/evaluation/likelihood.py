@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.prior.bits import code_bits
 from mxqvae.prior.transformer import Prior
@@ -59,7 +61,7 @@ def measure_likelihood(
     Args:
         prior: In eval mode.
         indices: (N, T), what the prior's own stage 1 made of pairs outside its training set.
-        image_positions: Which of the T codes are the image's, see `kinds.image_positions_of`.
+        image_positions: Which of the T codes are the image's, see `image_positions_of`.
 
     Raises:
         MxqvaeError: No pairs, or a code that the prior holds impossible.
@@ -87,6 +89,14 @@ def measure_likelihood(
         image_codes=_summarise(bits[:, is_image]),
         text_codes=_summarise(bits[:, ~is_image]),
     )
+
+
+def image_positions_of(config: AutoencoderConfig) -> slice:
+    """Which codes of a sequence stand at the image's positions."""
+    if isinstance(config, MXQVAEConfig):
+        return slice(0, config.num_image_codes)
+    first, _ = config.segments
+    return slice(0, first.length) if first.modality == "image" else slice(first.length, None)
 
 
 def _summarise(bits: Tensor) -> Bits:

@@ -35,7 +35,7 @@ from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.known_part import KnownPart, known_part
 from mxqvae.generation.pair_fit import PairFit
-from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
+from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.recombination import RecombinationConfig, Recombiner
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
 from mxqvae.prior.sequences import PriorSequences
@@ -185,9 +185,7 @@ class _Search:
     def _recombiner(self) -> Recombiner:
         """Pairs drawn for the seed, once for all pairs to complete."""
         config = self.config.recombination
-        sampling, num_refinements = self.config.sampling, self.generator.generation.num_refinements
-        drawn_as = GenerationConfig(image=sampling, text=sampling, num_refinements=num_refinements)
-        drawn = self.generator.sample(config.num_drawn, seed=self.seed, generation=drawn_as)
+        drawn = self.generator.sample(config.num_drawn, seed=self.seed, sampling=self.config.sampling)
         batches = [self.autoencoder.decode(pairs.indices) for pairs in drawn]
         whole = PairBatch(*(torch.cat(halves) for halves in zip(*batches, strict=True)))
         return Recombiner(self.fit, whole, config)

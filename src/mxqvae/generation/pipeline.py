@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, snapshot_download
 from pydantic import Field
 from torch import Tensor
 
-from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder, image_positions_of
+from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
@@ -40,10 +40,8 @@ GENERATION_FILE = "generation.json"
 class GenerationConfig:
     """How the pairs of a model are drawn; a recipe's choice, which its weights carry."""
 
-    image: SamplingConfig = SamplingConfig()
-    """How logits become codes at the image's positions."""
-    text: SamplingConfig = SamplingConfig()
-    """The same at the caption's."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How logits become codes."""
     num_refinements: Annotated[int, Field(ge=0)] = 0
     """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
 
@@ -128,29 +126,27 @@ class PairGenerator:
         *,
         seed: int = 0,
         first: int = 0,
-        generation: GenerationConfig | None = None,
+        sampling: SamplingConfig | None = None,
+        num_refinements: int | None = None,
     ) -> Iterator[SampledPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
 
-        A pair is a function of the weights, `generation`, `seed` and its number alone.
+        A pair is a function of the weights, `sampling`, `num_refinements`, `seed` and its number alone.
 
         Args:
-            generation: How pairs are drawn; None: as the weights say, see `self.generation`.
+            sampling: How logits become codes; None: what the weights bring, see `GenerationConfig`.
+            num_refinements: How often drawn codes pass through stage 1, at least 0; None: likewise.
 
         Raises:
             MxqvaeError: At once, a number out of range, see `sample_indices`.
         """
-        generation = self.generation if generation is None else generation
-        sampling = self._sampling_of_codes(generation)
+        sampling = self.generation.sampling if sampling is None else sampling
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
+        num_refinements = self.generation.num_refinements if num_refinements is None else num_refinements
+        if num_refinements < 0:
+            raise MxqvaeError(f"num_refinements must be at least 0, got {num_refinements}")
         blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
-        return (self._finish(block, generation.num_refinements) for block in blocks)
-
-    def _sampling_of_codes(self, generation: GenerationConfig) -> list[SamplingConfig]:
-        """How each of the T codes of a pair is drawn."""
-        length = self.autoencoder.config.sequence_length
-        image_positions = range(length)[image_positions_of(self.autoencoder.config)]
-        return [generation.image if i in image_positions else generation.text for i in range(length)]
+        return (self._finish(block, num_refinements) for block in blocks)
 
     def refine(self, indices: Tensor) -> Tensor:
         """Codes (B, T) of the pairs that `indices` (B, T) decode to.

@@ -3,7 +3,7 @@
 B samples, T codes of a pair, K codes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Block(NamedTuple):
 
 
 def sample_indices(
-    prior: Prior, sampling: Sequence[SamplingConfig], *, num: int, seed: int = 0, first: int = 0
+    prior: Prior, sampling: SamplingConfig, *, num: int, seed: int = 0, first: int = 0
 ) -> Iterator[Tensor]:
     """Draw samples `first` to `first + num` of `seed`, a block at a time, in order.
 
@@ -56,7 +56,6 @@ def sample_indices(
 
     Args:
         prior: In eval mode.
-        sampling: How each of the T codes is drawn.
         num: Samples, at least 1.
         seed: In [0, 2^64).
         first: Number of the first sample, in [0, 2^63).
@@ -72,7 +71,7 @@ def sample_indices(
 
 
 def sample_blocks(
-    prior: Prior, sampling: Sequence[SamplingConfig], *, num: int, seed: int = 0, first: int = 0
+    prior: Prior, sampling: SamplingConfig, *, num: int, seed: int = 0, first: int = 0
 ) -> Iterator[Block]:
     """The same as whole blocks, for whoever goes on computing with them; see `sample_indices`."""
     check_sampling(prior, sampling, num=num, seed=seed, first=first)
@@ -83,9 +82,7 @@ def sample_blocks(
         yield Block(_sample_block(prior, sampling, seed, start), wanted)
 
 
-def check_sampling(
-    prior: Prior, sampling: Sequence[SamplingConfig], *, num: int, seed: int, first: int
-) -> None:
+def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
     """Refuse what cannot be sampled; see `sample_indices`."""
     if num < 1:
         raise MxqvaeError(f"num must be at least 1, got {num}")
@@ -94,20 +91,21 @@ def check_sampling(
     if not 0 <= seed < 2**64:
         raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
     num_choices = prior.config.num_choices
-    top_k = max((config.top_k or 0 for config in sampling), default=0)
-    if top_k > num_choices:
-        raise MxqvaeError(f"top_k must be at most {num_choices}, the codes to choose from, got {top_k}")
+    if sampling.top_k is not None and sampling.top_k > num_choices:
+        raise MxqvaeError(
+            f"top_k must be at most {num_choices}, the codes to choose from, got {sampling.top_k}"
+        )
 
 
 @torch.inference_mode()
-def _sample_block(prior: Prior, sampling: Sequence[SamplingConfig], seed: int, start: int) -> Tensor:
+def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int) -> Tensor:
     """The 64 samples from number `start`: indices (64, T)."""
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, start + row, length) for row in range(BLOCK_SIZE)]).to(device)
     indices = torch.empty(BLOCK_SIZE, length, dtype=torch.int64, device=device)
     sequences = PriorSequences(prior, BLOCK_SIZE)
-    for position, config in enumerate(sampling):
-        indices[:, position] = draw(filter_logits(sequences.step(), config), noise[:, position])
+    for position in range(length):
+        indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         sequences.append(indices[:, position])
     return indices
 

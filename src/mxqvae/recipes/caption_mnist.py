@@ -5,7 +5,6 @@ from dataclasses import replace
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
-    PAPER_SAMPLING,
     cpu_autoencoder,
     cpu_prior,
     image_then_text,
@@ -35,14 +34,11 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
-    # The image keeps its tail, which the kinds' shares need; the caption's costs it its grammar.
-    generation=GenerationConfig(
-        image=SamplingConfig(top_p=1.0), text=SamplingConfig(top_p=0.97), num_refinements=2
-    ),
+    generation=GenerationConfig(num_refinements=2),
     minutes=(60, 60),
 )
 # Stage 1 cannot mend what was quantized apart.
-_BASELINE = replace(_CPU, generation=replace(_CPU.generation, num_refinements=0))
+_BASELINE = replace(_CPU, generation=GenerationConfig())
 _REARRANGED = replace(_BASELINE, autoencoder_from="caption-mnist-cpu-i-t")
 
 CAPTION_MNIST_RECIPES = {
@@ -90,6 +86,6 @@ CAPTION_MNIST_RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=30_000, batch_size=256, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=20_000, batch_size=256, learning_rate=5e-4),
-        generation=GenerationConfig(image=PAPER_SAMPLING, text=PAPER_SAMPLING),
+        generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
     ),
 }

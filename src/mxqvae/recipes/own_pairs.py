@@ -5,7 +5,6 @@ from dataclasses import replace
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
-    PAPER_SAMPLING,
     cpu_own_pairs_autoencoder,
     cpu_prior,
     paper_own_pairs_autoencoder,
@@ -28,7 +27,7 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
-    generation=GenerationConfig(image=SamplingConfig(top_p=0.95), text=SamplingConfig(top_p=0.95)),
+    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
     minutes=(45, 45),
 )
 
@@ -47,7 +46,7 @@ OWN_PAIRS_RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
-        generation=GenerationConfig(image=PAPER_SAMPLING, text=PAPER_SAMPLING),
+        generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
         horizontal_flip=True,
     ),
 }

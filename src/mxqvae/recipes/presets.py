@@ -16,11 +16,7 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import PriorConfig
-
-PAPER_SAMPLING = SamplingConfig(top_k=10, top_p=1.0)
-"""The official code's draw of each code."""
 
 
 def paper_autoencoder(pairs: PairShape) -> MXQVAEConfig:

@@ -4,11 +4,10 @@ Beside the result there is a picture: the first samples, each with the judge's w
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from mxqvae.autoencoder.kinds import image_positions_of
 from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
@@ -17,7 +16,7 @@ from mxqvae.evaluation.consistency import is_consistent, measure_bounds, read_pa
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
-from mxqvae.evaluation.likelihood import measure_likelihood
+from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
@@ -84,19 +83,24 @@ class Table2Reproduction(CaptionMnistReproduction):
         )
 
     def _sampling_step(self, row: Row, prior: Step, num_refinements: int) -> Step:
-        model = self.model_folder(row.recipe)
-        drawn_as = replace(find_recipe(row.recipe).generation, num_refinements=num_refinements)
+        recipe, model = find_recipe(row.recipe), self.model_folder(row.recipe)
         out = self.work / f"{model.name}-samples-refined-{num_refinements}"
 
         def sample() -> None:
             generator = PairGenerator.from_pretrained(model).to(find_device())
-            batches = generator.sample(self.num_samples, seed=self.seed, generation=drawn_as)
+            batches = generator.sample(
+                self.num_samples,
+                seed=self.seed,
+                sampling=recipe.generation.sampling,
+                num_refinements=num_refinements,
+            )
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
 
         settings = {
             "prior": prior.settings,
-            "generation": to_tree(drawn_as),
+            "sampling": to_tree(recipe.generation.sampling),
+            "num_refinements": num_refinements,
             "num_samples": self.num_samples,
         }
         return Step(

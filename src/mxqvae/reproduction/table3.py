@@ -168,7 +168,8 @@ class Table3Reproduction(Reproduction):
                 batches = generator.sample(
                     self.num_samples,
                     seed=self.seed,
-                    generation=drawn_as,
+                    sampling=drawn_as.sampling,
+                    num_refinements=drawn_as.num_refinements,
                 )
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
