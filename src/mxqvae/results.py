@@ -58,7 +58,15 @@ class Cost:
                 raise ValueError(f"{step} must take a time from 0 seconds up, got {seconds}")
 
 
-SHARES = ("samples", "samples_as_drawn", "ceiling", "floor", "judge_accuracy")
+SHARES = (
+    "samples",
+    "samples_refined",
+    "samples_as_drawn",
+    "drawn_anew",
+    "ceiling",
+    "floor",
+    "judge_accuracy",
+)
 """The figures of Table 2 in which every float is a share, in [0, 1]."""
 
 
@@ -68,8 +76,12 @@ class Table2Figures:
 
     samples: ConsistencyScore
     """The pairs that the model sampled."""
+    samples_refined: ConsistencyScore
+    """The same before any was drawn anew; equal to `samples` where the recipe draws none anew."""
     samples_as_drawn: ConsistencyScore
-    """The same draws before stage 1 refined them; equal to `samples` where the recipe refines none."""
+    """These before stage 1 refined them; equal to `samples_refined` where the recipe refines none."""
+    drawn_anew: float
+    """Share of the samples that are not the first draw of their number."""
     ceiling: ConsistencyScore
     """Real test pairs, by the same judge."""
     floor: ConsistencyScore

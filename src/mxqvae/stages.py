@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +128,14 @@ def train_prior(
         MxqvaeError: No autoencoder in `out`, or a data set that does not fit it.
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
-    pairs = PairDataset.from_parquet(data, "train").whole()
-    if not len(pairs):
-        raise MxqvaeError(f"data set {data}: no image has a caption; the prior learns from whole pairs")
     run = out / "runs" / "prior"
-    # Mirrored images are further pairs: their codes are others.
-    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
-    indices = _stored_indices(run, out / "autoencoder", autoencoder, tokenizer, views, progress)
+    indices = _training_indices(recipe, data, out, autoencoder, tokenizer, progress)
     training = _seeded(recipe.prior_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
-    generator = PairGenerator(tokenizer, autoencoder, model, recipe.generation)
+    # A prior that has hardly learned anything draws nothing that fits: its pictures show what it draws.
+    generator = PairGenerator(tokenizer, autoencoder, model, replace(recipe.generation, max_word_bits=None))
 
     def picture(step: int) -> None:
         sampled = next(generator.sample(2 * NUM_PICTURED))
@@ -197,17 +194,26 @@ def encode_pairs(
     return torch.cat(parts)
 
 
-def _stored_indices(
-    run: Path,
-    weights: Path,
+def _training_indices(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
-    views: Sequence[PairDataset],
     progress: Progress | None,
 ) -> Tensor:
-    """`encode_pairs` of all views, kept in the run's folder for a resumed run and for its other processes."""
-    path = run / "indices.safetensors"
-    content = (weights / WEIGHTS_FILE).read_bytes() + "".join(pairs.digest() for pairs in views).encode()
+    """`encode_pairs` of the training split, kept in the run's folder for resumed runs and other processes.
+
+    The images are not kept in memory: codes take a hundredth of it.
+    """
+    pairs = PairDataset.from_parquet(data, "train").whole()
+    if not len(pairs):
+        raise MxqvaeError(f"data set {data}: no image has a caption; the prior learns from whole pairs")
+    # Mirrored images are further pairs: their codes are others.
+    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
+    path = out / "runs" / "prior" / "indices.safetensors"
+    weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
+    content = weights + "".join(pairs.digest() for pairs in views).encode()
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:

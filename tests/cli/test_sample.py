@@ -2,6 +2,7 @@ import inspect
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs
 from mxqvae.cli.sample import sample
 from mxqvae.config import to_tree
-from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.training.loop import TrainingConfig
@@ -33,10 +34,16 @@ def test_pairs_are_those_of_the_model(run: Run, tiny_model: Path, tmp_path: Path
 def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp_path: Path):
     out = tmp_path / "samples"
     filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9)
-    code, _, _ = run("sample", "--weights", tiny_model, "--num", 2, "--first", 70, "--out", out, *filters)
+    arguments = (*filters, "--max-word-bits", "inf", "--json")
+    code, printed, _ = run(
+        "sample", "--weights", tiny_model, "--num", 2, "--first", 70, "--out", out, *arguments
+    )
     assert code == 0
+    assert json.loads(printed)["max_word_bits"] is None
     sampling = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
-    (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(2, first=70, sampling=sampling)
+    generator = PairGenerator.from_pretrained(tiny_model)
+    generation = replace(generator.generation, sampling=sampling, max_word_bits=None)
+    (pairs,) = generator.sample(2, first=70, generation=generation)
     assert (out / "00070.png").exists()
     np.testing.assert_array_equal(read_sample_folder(out).images, pairs.images)
 
@@ -57,6 +64,7 @@ def test_json_is_all_that_is_printed(run: Run, tiny_model: Path, tmp_path: Path)
         "top_k": None,
         "top_p": 0.99,
         "num_refinements": 2,
+        "max_word_bits": 20.0,
         "weights": str(tiny_model),
         "out": str(out),
     }
@@ -78,8 +86,9 @@ def test_overwrite_replaces_the_folder(run: Run, tiny_model: Path, tmp_path: Pat
 def test_the_defaults_are_those_of_the_library():
     defaults = {name: parameter.default for name, parameter in inspect.signature(sample).parameters.items()}
     assert all(defaults[name] is None for name in to_tree(SamplingConfig()))
-    library = inspect.signature(PairGenerator.sample).parameters
-    assert defaults["num_refinements"] is library["num_refinements"].default is library["sampling"].default
+    own = to_tree(GenerationConfig())
+    assert all(defaults[name] is None for name in own if name != "sampling")
+    assert inspect.signature(PairGenerator.sample).parameters["generation"].default is None
 
 
 @pytest.mark.parametrize(
@@ -91,6 +100,8 @@ def test_the_defaults_are_those_of_the_library():
         (("--seed", 2**64), "seed"),
         (("--first", -1), "--first must be at least 0, got -1"),
         (("--num-refinements", -1), "--num-refinements must be at least 0, got -1"),
+        (("--max-word-bits", 0), "--max-word-bits must be above 0, got 0.0"),
+        (("--max-word-bits", "nan"), "--max-word-bits must be above 0, got nan"),
         (("--top-k", 0), "--top-k must be at least 1, got 0"),
         (("--top-k", 100_000), "top_k must be at most"),
         (("--top-p", 0), "--top-p must be above 0 and at most 1, got 0.0"),

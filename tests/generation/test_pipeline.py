@@ -10,11 +10,13 @@ import torch
 from huggingface_hub import constants
 
 from mxqvae.autoencoder.kinds import build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation import pipeline
+from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
     GenerationConfig,
@@ -36,10 +38,31 @@ FILES = [
 
 
 @pytest.fixture
+def opinionated_generator(tiny_generator: PairGenerator) -> PairGenerator:
+    """An untrained model to which pairs are not all alike: its weights are larger than at the start."""
+    torch.manual_seed(0)
+    for parameter in tiny_generator.autoencoder.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return tiny_generator
+
+
+@pytest.fixture
 def folder(tiny_generator: PairGenerator, tmp_path: Path) -> Path:
     """A model folder."""
     tiny_generator.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
+
+
+def worst_word_bits(generator: PairGenerator, pairs: SampledPairs) -> torch.Tensor:
+    autoencoder = generator.autoencoder
+    assert isinstance(autoencoder, MXQVAE)
+    return PairFit(autoencoder, generator.prior).worst_word_bits(autoencoder.decode(pairs.indices))
+
+
+def median_bits(generator: PairGenerator) -> float:
+    """Half of the pairs of seed 0, refined once, have a word dearer than this."""
+    (pairs,) = generator.sample(64, generation=GenerationConfig(num_refinements=1))
+    return float(worst_word_bits(generator, pairs).median())
 
 
 def equal(first: SampledPairs, second: SampledPairs) -> bool:
@@ -53,28 +76,49 @@ def equal(first: SampledPairs, second: SampledPairs) -> bool:
 class TestSampling:
     def test_pairs_are_what_the_prior_s_codes_decode_to(self, tiny_generator: PairGenerator):
         sampling = SamplingConfig(temperature=0.7, top_k=5)
-        batches = list(tiny_generator.sample(70, seed=3, first=10, sampling=sampling, num_refinements=0))
+        generation = GenerationConfig(sampling=sampling)
+        batches = list(tiny_generator.sample(70, seed=3, first=10, generation=generation))
         blocks = sample_indices(tiny_generator.prior, sampling, num=70, seed=3, first=10)
         for batch, indices in zip(batches, blocks, strict=True):
             assert equal(batch, tiny_generator.decode(indices))
         assert sum(len(batch.captions) for batch in batches) == 70
 
     def test_refinement_is_a_pass_through_stage_1(self, tiny_generator: PairGenerator):
-        (drawn,) = tiny_generator.sample(64, num_refinements=0)
-        (refined,) = tiny_generator.sample(64, num_refinements=2)
+        (drawn,) = tiny_generator.sample(64, generation=GenerationConfig())
+        (refined,) = tiny_generator.sample(64, generation=GenerationConfig(num_refinements=2))
         once = tiny_generator.refine(drawn.indices)
         decoded = tiny_generator.autoencoder.decode(drawn.indices)
         assert once.equal(tiny_generator.autoencoder.encode(decoded))
         assert refined.indices.equal(tiny_generator.refine(once))
 
-    @pytest.mark.parametrize("num_refinements", [0, 2])
+    @pytest.mark.parametrize(("num_refinements", "bounded"), [(0, False), (2, False), (1, True)])
     def test_a_pair_does_not_depend_on_how_many_are_asked_for(
-        self, tiny_generator: PairGenerator, num_refinements: int
+        self, opinionated_generator: PairGenerator, num_refinements: int, bounded: bool
     ):
-        many = list(tiny_generator.sample(100, seed=3, num_refinements=num_refinements))
-        (one,) = tiny_generator.sample(1, seed=3, first=17, num_refinements=num_refinements)
-        assert np.array_equal(one.images[0], many[0].images[17])
-        assert one.captions[0] == many[0].captions[17]
+        bound = median_bits(opinionated_generator) if bounded else None
+        generation = GenerationConfig(num_refinements=num_refinements, max_word_bits=bound)
+        many = list(opinionated_generator.sample(100, seed=3, generation=generation))
+        for number in (17, 70):
+            (one,) = opinionated_generator.sample(1, seed=3, first=number, generation=generation)
+            assert np.array_equal(one.images[0], many[number // 64].images[number % 64])
+            assert one.captions[0] == many[number // 64].captions[number % 64]
+
+    def test_pairs_with_a_doubted_word_are_drawn_anew(self, opinionated_generator: PairGenerator):
+        (first,) = opinionated_generator.sample(64, generation=GenerationConfig(num_refinements=1))
+        bound = median_bits(opinionated_generator)
+        strict = GenerationConfig(num_refinements=1, max_word_bits=bound)
+        (drawn,) = opinionated_generator.sample(64, generation=strict)
+        before, after = (worst_word_bits(opinionated_generator, pairs) for pairs in (first, drawn))
+        doubted = before > bound
+        assert 0 < doubted.sum() < 64
+        assert drawn.indices[~doubted].equal(first.indices[~doubted])
+        assert (after[doubted] < before[doubted]).any()
+        assert (after <= before + 1e-4).all()
+
+    def test_a_bound_that_all_pairs_keep_changes_nothing(self, tiny_generator: PairGenerator):
+        (first,) = tiny_generator.sample(64, generation=GenerationConfig())
+        (drawn,) = tiny_generator.sample(64, generation=GenerationConfig(max_word_bits=1e6))
+        assert equal(first, drawn)
 
     def test_pairs_are_as_people_look_at_them(self, tiny_generator: PairGenerator):
         (pairs,) = tiny_generator.sample(3)
@@ -89,7 +133,7 @@ class TestSampling:
         words = ["This is red 7.", "This is white 0."]
         assert tiny_generator.encode(pairs.images, words).shape == pairs.indices.shape
 
-    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}, {"num_refinements": -1}])
+    @pytest.mark.parametrize("change", [{"num": 0}, {"seed": -1}, {"first": -1}])
     def test_bad_numbers_are_refused_before_the_first_pair_is_asked_for(
         self, tiny_generator: PairGenerator, change: dict[str, Any]
     ):
@@ -189,7 +233,7 @@ class TestHalvesApart:
         plain, drawn = (PairGenerator.from_pretrained(tmp_path / name) for name in ("default", "drawn"))
         assert (plain.generation, drawn.generation) == (GenerationConfig(), drawn_as)
         (first,) = drawn.sample(3)
-        (second,) = plain.sample(3, sampling=drawn_as.sampling, num_refinements=1)
+        (second,) = plain.sample(3, generation=drawn_as)
         assert equal(first, second)
 
     def test_without_a_word_on_it_pairs_are_drawn_as_the_prior_gives_them(
@@ -204,8 +248,14 @@ class TestHalvesApart:
 
     def test_codes_of_two_halves_can_be_refined(self, generator: PairGenerator):
         (drawn,) = generator.sample(64)
-        (refined,) = generator.sample(64, num_refinements=1)
+        (refined,) = generator.sample(64, generation=GenerationConfig(num_refinements=1))
         assert refined.indices.equal(generator.refine(drawn.indices))
+
+    def test_pairs_of_two_halves_cannot_be_doubted(self, generator: PairGenerator):
+        with pytest.raises(
+            MxqvaeError, match="image and caption apart and cannot tell which pairs fit; leave"
+        ):
+            generator.sample(1, generation=GenerationConfig(max_word_bits=1.0))
 
     def test_a_prior_of_another_layout_is_refused(
         self, generator: PairGenerator, tiny_recipe_of: Callable[[str], Recipe]

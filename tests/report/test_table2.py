@@ -37,6 +37,19 @@ def test_ours_stands_below_the_poster_with_the_difference(table2_result: Table2R
     assert row(block, r"I\_T\_Emb", "poster")[-1] == "0.945 ¹"
 
 
+def test_what_drawing_anew_changed_is_shown(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+):
+    assert "first draws" not in render_table2([table2_result])
+    refined = score_of(**dict.fromkeys(KINDS, 0.9))
+    figures = dataclasses.replace(
+        table2_result.figures, samples_refined=refined, samples_as_drawn=refined, drawn_anew=0.036
+    )
+    block = render_table2([dataclasses.replace(table2_result, figures=figures)])
+    assert row(block, "", "ours, first draws") == ["0.900"] * 6
+    assert "as drawn" not in block
+
+
 def test_what_refinement_changed_is_shown(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):

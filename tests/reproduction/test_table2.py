@@ -3,15 +3,16 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import DigitClassifierConfig
 from mxqvae.evaluation.judge import JudgeConfig
-from mxqvae.generation.sample_folder import read_sample_folder
+from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
 from mxqvae.reproduction import table2
 from mxqvae.reproduction.rows import TABLE2_ROWS, Row
-from mxqvae.reproduction.table2 import Table2Reproduction
+from mxqvae.reproduction.table2 import Table2Reproduction, share_drawn_anew
 from mxqvae.results import Table2Result, current_commit, read_result
 from mxqvae.training.loop import TrainingConfig
 
@@ -20,8 +21,8 @@ STEPS = [
     "judge",
     "tiny-seed3/autoencoder",
     "tiny-seed3/prior",
-    "tiny-seed3-samples-refined-0",
-    "tiny-seed3-samples-refined-1",
+    "tiny-seed3-samples-as-drawn",
+    "tiny-seed3-samples",
     "tiny-seed3/table2",
 ]
 
@@ -61,6 +62,8 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     assert (run.results / "table2-tiny-seed3.png").exists()
     figures = result.figures
     assert figures.samples.num_pairs == figures.samples_as_drawn.num_pairs == 5
+    assert figures.samples == figures.samples_refined
+    assert figures.drawn_anew == 0
     assert figures.ceiling.num_pairs == figures.floor.num_pairs == 20
     assert figures.ceiling.slots.position == 1
     assert figures.memorization.num_training == 40
@@ -88,6 +91,15 @@ def test_a_run_goes_on_where_it_was_stopped(run: Table2Reproduction, refuse_to_r
 
 def test_the_paper_s_number_of_samples():
     assert table2.NUM_SAMPLES == 10_000
+
+
+def test_a_sample_with_another_image_or_caption_was_drawn_anew():
+    images = np.zeros((4, 2, 2, 3), np.uint8)
+    others = images.copy()
+    others[1, 0, 0, 2] = 1
+    samples, first_draws = SampleFolder(images, list("aaaa")), SampleFolder(others, list("aaba"))
+    assert share_drawn_anew(samples, first_draws) == 0.5
+    assert share_drawn_anew(samples, samples) == 0
 
 
 def test_an_unknown_row_is_named(run: Table2Reproduction):

@@ -4,6 +4,7 @@ import json as json_format
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mxqvae.cli.arguments import FloatOrNone, IntOrNone, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
@@ -19,6 +20,7 @@ def sample(
     top_k: IntOrNone = None,
     top_p: FloatOrNone = None,
     num_refinements: IntOrNone = None,
+    max_word_bits: FloatOrNone = None,
     weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,
@@ -37,6 +39,7 @@ def sample(
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
         num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
+        max_word_bits: Draw a pair anew, 7 times at most, while stage 1 finds a word of it dearer; inf: never.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
@@ -47,6 +50,8 @@ def sample(
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
     if top_p is not None and not 0 < top_p <= 1:
         raise MxqvaeError(f"--top-p must be above 0 and at most 1, got {top_p}")
+    if max_word_bits is not None and not max_word_bits > 0:
+        raise MxqvaeError(f"--max-word-bits must be above 0, got {max_word_bits}")
 
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
@@ -59,28 +64,26 @@ def sample(
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
-    filters = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    given = {name: value for name, value in filters.items() if value is not None}
+    filters = _given(temperature=temperature, top_k=top_k, top_p=top_p)
+    mending = _given(num_refinements=num_refinements, max_word_bits=max_word_bits)
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     if holds_latent_pairs(folder):
-        if num_refinements is not None:
-            given["num_refinements"] = num_refinements
-        if given:
-            name = next(iter(given)).replace("_", "-")
+        if filters | mending:
+            name = next(iter(filters | mending)).replace("_", "-")
             raise MxqvaeError(f"--{name}: {folder} is a JointGAN + MMVAE, which draws no codes; leave it out")
         drawn_as = {}
         start = time.monotonic()
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
     else:
         generator = PairGenerator.from_pretrained(folder).to(find_device())
-        sampling = replace(generator.generation.sampling, **given)
-        if num_refinements is None:
-            num_refinements = generator.generation.num_refinements
-        drawn_as = to_tree(sampling) | {"num_refinements": num_refinements}
+        if max_word_bits == float("inf"):
+            mending["max_word_bits"] = None
+        sampling = replace(generator.generation.sampling, **filters)
+        generation = replace(generator.generation, sampling=sampling, **mending)
+        drawn_as = to_tree(generation)
+        drawn_as |= drawn_as.pop("sampling")
         start = time.monotonic()
-        batches = generator.sample(
-            num, seed=seed, first=first, sampling=sampling, num_refinements=num_refinements
-        )
+        batches = generator.sample(num, seed=seed, first=first, generation=generation)
     progress = NoProgress() if json else progress_on()
     with progress.task("sample", total=num, unit="pairs") as advance:
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
@@ -102,3 +105,8 @@ def sample(
         rate = format_rate(num / seconds, "pairs")
         print(f"{num:,} pairs of seed {seed} in {format_duration(seconds)} ({rate}): {out}")
         print(f"The first ones at a glance: {out / CONTACT_SHEET_NAME}")
+
+
+def _given(**options: float | None) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}

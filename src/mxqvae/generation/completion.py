@@ -19,6 +19,7 @@ P candidates, T codes of a pair, the image's first, L words, K codes of the code
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, NamedTuple
 
@@ -185,7 +186,8 @@ class _Search:
     def _recombiner(self) -> Recombiner:
         """Pairs drawn for the seed, once for all pairs to complete."""
         config = self.config.recombination
-        drawn = self.generator.sample(config.num_drawn, seed=self.seed, sampling=self.config.sampling)
+        generation = replace(self.generator.generation, sampling=self.config.sampling)
+        drawn = self.generator.sample(config.num_drawn, seed=self.seed, generation=generation)
         batches = [self.autoencoder.decode(pairs.indices) for pairs in drawn]
         whole = PairBatch(*(torch.cat(halves) for halves in zip(*batches, strict=True)))
         return Recombiner(self.fit, whole, config)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from mxqvae.autoencoder.mxqvae import MXQVAE
+from mxqvae.data.batch import PairBatch
+from mxqvae.data.tokenizer import SPECIAL_TOKENS
 from mxqvae.prior.bits import code_bits
 from mxqvae.prior.transformer import Prior
 
@@ -34,3 +36,9 @@ class PairFit:
         logits = self.autoencoder.decode_captions(self.autoencoder.quantizer.lookup(indices)).double()
         log_shares = (logits / temperature).log_softmax(-1)
         return -log_shares.gather(-1, token_ids[..., None])[..., 0] / math.log(2)
+
+    @torch.no_grad()
+    def worst_word_bits(self, pairs: PairBatch) -> Tensor:
+        """Bits (P,), float64, of the word that stage 1 doubts most when it reads `pairs`; 0 without words."""
+        bits = self.word_bits(pairs.token_ids, self.autoencoder.encode(pairs))
+        return bits.masked_fill(pairs.token_ids < len(SPECIAL_TOKENS), 0).amax(1)

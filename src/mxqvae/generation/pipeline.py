@@ -20,14 +20,17 @@ from pydantic import Field
 from torch import Tensor
 
 from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
+from mxqvae.generation.pair_fit import PairFit
+from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
-from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, sample_blocks
+from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
@@ -44,6 +47,8 @@ class GenerationConfig:
     """How logits become codes."""
     num_refinements: Annotated[int, Field(ge=0)] = 0
     """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
+    max_word_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is."""
 
 
 class SampledPairs(NamedTuple):
@@ -121,32 +126,26 @@ class PairGenerator:
         return str(api.upload_folder(repo_id=repository, folder_path=folder))
 
     def sample(
-        self,
-        num: int,
-        *,
-        seed: int = 0,
-        first: int = 0,
-        sampling: SamplingConfig | None = None,
-        num_refinements: int | None = None,
+        self, num: int, *, seed: int = 0, first: int = 0, generation: GenerationConfig | None = None
     ) -> Iterator[SampledPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
 
-        A pair is a function of the weights, `sampling`, `num_refinements`, `seed` and its number alone.
+        A pair is a function of the weights, `generation`, `seed` and its number alone.
 
         Args:
-            sampling: How logits become codes; None: what the weights bring, see `GenerationConfig`.
-            num_refinements: How often drawn codes pass through stage 1, at least 0; None: likewise.
+            generation: How they are drawn; None: as the weights bring it.
 
         Raises:
-            MxqvaeError: At once, a number out of range, see `sample_indices`.
+            MxqvaeError: At once, a number out of range, see `sample_indices`, or a bound on the bits of words
+                where stage 1 encodes image and caption apart and so cannot tell.
         """
-        sampling = self.generation.sampling if sampling is None else sampling
+        generation = self.generation if generation is None else generation
+        sampling = generation.sampling
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
-        num_refinements = self.generation.num_refinements if num_refinements is None else num_refinements
-        if num_refinements < 0:
-            raise MxqvaeError(f"num_refinements must be at least 0, got {num_refinements}")
+        if generation.max_word_bits is not None:
+            self._joint_autoencoder()
         blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
-        return (self._finish(block, num_refinements) for block in blocks)
+        return (self._finish(block, seed, generation) for block in blocks)
 
     def refine(self, indices: Tensor) -> Tensor:
         """Codes (B, T) of the pairs that `indices` (B, T) decode to.
@@ -158,14 +157,42 @@ class PairGenerator:
         indices = indices.to(self.device)
         return self.autoencoder.encode(self.autoencoder.decode(indices)).cpu()
 
-    def _finish(self, block: Block, num_refinements: int) -> SampledPairs:
-        """Refine and decode a whole block, whose fixed shape keeps roundings the same, then cut it."""
-        indices = block.indices
+    @torch.no_grad()
+    def _finish(self, block: Block, seed: int, generation: GenerationConfig) -> SampledPairs:
+        """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it."""
+
+        def draw_again(rows: Tensor, attempt: int) -> DrawnPairs:
+            samples = [block.start + row for row in rows.tolist()]
+            indices = draw_samples(
+                self.prior, generation.sampling, seed=seed, samples=samples, attempt=attempt
+            )
+            return self._refine_and_decode(indices, generation.num_refinements)
+
+        drawn = self._refine_and_decode(block.indices, generation.num_refinements)
+        if generation.max_word_bits is not None:
+            fit = PairFit(self._joint_autoencoder(), self.prior)
+            drawn = redraw_misfits(
+                drawn,
+                generation.max_word_bits,
+                worst_word_bits=fit.worst_word_bits,
+                draw_again=draw_again,
+            )
+        return self._shown(DrawnPairs(*(part[block.wanted] for part in drawn)))
+
+    def _refine_and_decode(self, indices: Tensor, num_refinements: int) -> DrawnPairs:
+        indices = indices.to(self.device)
         for _ in range(num_refinements):
-            indices = self.refine(indices)
-        pairs = self.decode(indices)
-        wanted = block.wanted
-        return SampledPairs(pairs.images[wanted], pairs.captions[wanted], pairs.indices[wanted])
+            indices = self.refine(indices).to(self.device)
+        return DrawnPairs(indices, *self.autoencoder.decode(indices))
+
+    def _joint_autoencoder(self) -> MXQVAE:
+        """Stage 1, where it can hold a caption against an image."""
+        if not isinstance(self.autoencoder, MXQVAE):
+            raise MxqvaeError(
+                "these weights encode image and caption apart and cannot tell which pairs fit; "
+                "leave max_word_bits out"
+            )
+        return self.autoencoder
 
     def encode(self, images: np.ndarray, captions: list[str]) -> Tensor:
         """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.
@@ -179,9 +206,11 @@ class PairGenerator:
 
     def decode(self, indices: Tensor) -> SampledPairs:
         """The pairs of `indices` (B, T)."""
-        pairs = self.autoencoder.decode(indices.to(self.device))
-        images = to_bytes(pairs.images).cpu().numpy()
-        return SampledPairs(images, self.tokenizer.decode(pairs.token_ids.cpu()), indices.cpu())
+        return self._shown(self._refine_and_decode(indices, 0))
+
+    def _shown(self, drawn: DrawnPairs) -> SampledPairs:
+        images = to_bytes(drawn.images).cpu().numpy()
+        return SampledPairs(images, self.tokenizer.decode(drawn.token_ids.cpu()), drawn.indices.cpu())
 
 
 def find_weights(weights: str | Path) -> Path:

@@ -3,7 +3,7 @@
 B samples, T codes of a pair, K codes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class Block(NamedTuple):
 
     indices: Tensor
     """(64, T)."""
+    start: int
+    """Number of the sample in row 0."""
     wanted: slice
     """The rows that were asked for."""
 
@@ -79,7 +81,8 @@ def sample_blocks(
     for number in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
         start = number * BLOCK_SIZE
         wanted = slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
-        yield Block(_sample_block(prior, sampling, seed, start), wanted)
+        samples = range(start, start + BLOCK_SIZE)
+        yield Block(draw_samples(prior, sampling, seed=seed, samples=samples), start, wanted)
 
 
 def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
@@ -98,12 +101,20 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
 
 
 @torch.inference_mode()
-def _sample_block(prior: Prior, sampling: SamplingConfig, seed: int, start: int) -> Tensor:
-    """The 64 samples from number `start`: indices (64, T)."""
+def draw_samples(
+    prior: Prior, sampling: SamplingConfig, *, seed: int, samples: Sequence[int], attempt: int = 0
+) -> Tensor:
+    """Indices (B, T) of B samples of `seed` by their numbers, on the prior's device.
+
+    How many are drawn together can change the roundings, see `BLOCK_SIZE`.
+
+    Args:
+        attempt: Each, from 0 to 2^64 - 1, draws the same samples anew.
+    """
     length, device = prior.config.sequence_length, prior.head.weight.device
-    noise = torch.stack([uniform_noise(seed, start + row, length) for row in range(BLOCK_SIZE)]).to(device)
-    indices = torch.empty(BLOCK_SIZE, length, dtype=torch.int64, device=device)
-    sequences = PriorSequences(prior, BLOCK_SIZE)
+    noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
+    indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
+    sequences = PriorSequences(prior, len(samples))
     for position in range(length):
         indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         sequences.append(indices[:, position])
@@ -137,7 +148,8 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, (noise * cumulative[:, -1])[:, None], right=True)[:, 0]
 
 
-def uniform_noise(seed: int, sample: int, length: int) -> Tensor:
-    """`length` numbers in [0, 1), float64, that belong to this sample of this seed (Philox)."""
-    raw = np.random.Philox(key=np.array([seed, sample], dtype=np.uint64)).random_raw(length)
+def uniform_noise(seed: int, sample: int, length: int, attempt: int = 0) -> Tensor:
+    """`length` numbers in [0, 1), float64, that belong to this sample of this seed, each attempt (Philox)."""
+    counter = np.array([0, attempt, 0, 0], dtype=np.uint64)
+    raw = np.random.Philox(key=np.array([seed, sample], dtype=np.uint64), counter=counter).random_raw(length)
     return torch.from_numpy((raw >> np.uint64(11)) * 2.0**-53)

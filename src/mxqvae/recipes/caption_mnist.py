@@ -34,7 +34,7 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
-    generation=GenerationConfig(num_refinements=2),
+    generation=GenerationConfig(num_refinements=2, max_word_bits=0.05),
     minutes=(60, 60),
 )
 # Stage 1 cannot mend what was quantized apart.

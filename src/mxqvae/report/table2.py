@@ -76,7 +76,9 @@ def _lines_of_ours(run: Table2Result, label: str, poster: Sequence[float]) -> It
     figures, shares = run.figures, pair_shares(run.figures.samples)
     yield ("", label, *(f"**{share_cell(share)}**" for share in shares))
     yield ("", "difference", *(difference_cell(*both) for both in zip(shares, poster, strict=True)))
-    if figures.samples != figures.samples_as_drawn:
+    if figures.samples != figures.samples_refined:
+        yield ("", "ours, first draws", *map(share_cell, pair_shares(figures.samples_refined)))
+    if figures.samples_refined != figures.samples_as_drawn:
         yield ("", "ours, codes as drawn", *map(share_cell, pair_shares(figures.samples_as_drawn)))
     yield ("", "ours, slot by slot", *map(share_cell, _slot_shares(figures.samples)))
     mix = [figures.samples.kinds[kind] for kind in KINDS]

@@ -4,8 +4,10 @@ Beside the result there is a picture: the first samples, each with the judge's w
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from mxqvae.config import to_tree
@@ -19,7 +21,7 @@ from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
@@ -31,6 +33,23 @@ from mxqvae.stages import encode_pairs
 NUM_SAMPLES = 10_000
 """Pairs that are sampled and scored (official code)."""
 NUM_PICTURED = 8
+
+
+def _ways(generation: GenerationConfig) -> dict[str, GenerationConfig]:
+    """How pairs are drawn for each score: as the recipe says, and without its later steps."""
+    refined = replace(generation, max_word_bits=None)
+    return {
+        "samples_as_drawn": replace(refined, num_refinements=0),
+        "samples_refined": refined,
+        "samples": generation,
+    }
+
+
+def share_drawn_anew(samples: SampleFolder, first_draws: SampleFolder) -> float:
+    """Share of `samples` that are not the first draw of their number."""
+    images = (samples.images != first_draws.images).reshape(len(samples.images), -1).any(1)
+    captions = np.array(samples.captions) != np.array(first_draws.captions)
+    return float((images | captions).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +70,22 @@ class Table2Reproduction(CaptionMnistReproduction):
         row = find_row(TABLE2_ROWS, name)
         prior = self.prior_step(row.recipe)
         made = [self.data_step(), self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
-        # As drawn, then as the recipe refines them.
-        num_refinements = sorted({0, find_recipe(row.recipe).generation.num_refinements})
-        sampling = [self._sampling_step(row, prior, num) for num in num_refinements]
+        ways = _ways(find_recipe(row.recipe).generation)
+        # Two that are the same are sampled once, under the later name.
+        sampling = {way: self._sampling_step(row, prior, figure, way) for figure, way in ways.items()}
+        made += sampling.values()
         result = f"table2-{name}-seed{self.seed}"
         scoring = Step(
             name=f"{self.model_folder(row.recipe).name}/table2",
             cost="scoring",
             made=self.results / f"{result}.json",
-            settings={"samples": sampling[-1].settings, "judge": to_tree(self.judge)},
-            run=lambda: self._score(result, row, [*made, *sampling]),
+            settings={"samples": sampling[ways["samples"]].settings, "judge": to_tree(self.judge)},
+            run=lambda: self._score(
+                result, row, made, {figure: sampling[way] for figure, way in ways.items()}
+            ),
             minutes=6,
         )
-        return [*made, *sampling, scoring]
+        return [*made, scoring]
 
     def _judge_step(self) -> Step:
         folder = self.work / "judge"
@@ -82,45 +104,46 @@ class Table2Reproduction(CaptionMnistReproduction):
             minutes=10,
         )
 
-    def _sampling_step(self, row: Row, prior: Step, num_refinements: int) -> Step:
-        recipe, model = find_recipe(row.recipe), self.model_folder(row.recipe)
-        out = self.work / f"{model.name}-samples-refined-{num_refinements}"
+    def _sampling_step(self, row: Row, prior: Step, figure: str, generation: GenerationConfig) -> Step:
+        model = self.model_folder(row.recipe)
+        out = self.work / f"{model.name}-{figure.replace('_', '-')}"
 
         def sample() -> None:
             generator = PairGenerator.from_pretrained(model).to(find_device())
-            batches = generator.sample(
-                self.num_samples,
-                seed=self.seed,
-                sampling=recipe.generation.sampling,
-                num_refinements=num_refinements,
-            )
+            batches = generator.sample(self.num_samples, seed=self.seed, generation=generation)
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
 
-        settings = {
-            "prior": prior.settings,
-            "sampling": to_tree(recipe.generation.sampling),
-            "num_refinements": num_refinements,
-            "num_samples": self.num_samples,
-        }
         return Step(
-            name=out.name, cost="sampling", made=out, settings=settings, run=lambda: timed(sample), minutes=2
+            name=out.name,
+            cost="sampling",
+            made=out,
+            settings={
+                "prior": prior.settings,
+                "generation": to_tree(generation),
+                "num_samples": self.num_samples,
+            },
+            run=lambda: timed(sample),
+            minutes=2,
         )
 
-    def _score(self, result: str, row: Row, made: list[Step]) -> float:
+    def _score(self, result: str, row: Row, made: list[Step], sampled: Mapping[str, Step]) -> float:
         started = time.monotonic()
         judge = Judge.from_pretrained(self.work / "judge")
-        folders = [read_sample_folder(step.made) for step in made if step.cost == "sampling"]
-        scores = [score_consistency(torch.from_numpy(f.images), f.captions, judge) for f in folders]
+        folders = {step.made: read_sample_folder(step.made) for step in sampled.values()}
+        scores = {
+            made: score_consistency(torch.from_numpy(folder.images), folder.captions, judge)
+            for made, folder in folders.items()
+        }
         train, test = (PairDataset.from_parquet(self.data_folder, split) for split in ("train", "test"))
         bounds = measure_bounds(test.images, test.captions, judge)
         generator = PairGenerator.from_pretrained(self.model_folder(row.recipe))
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=self.progress)
         positions = image_positions_of(generator.autoencoder.config)
-        samples = folders[-1]
+        samples, refined = (folders[sampled[figure].made] for figure in ("samples", "samples_refined"))
         figures = Table2Figures(
-            samples=scores[-1],
-            samples_as_drawn=scores[0],
+            **{figure: scores[step.made] for figure, step in sampled.items()},
+            drawn_anew=share_drawn_anew(samples, refined),
             ceiling=bounds.ceiling,
             floor=bounds.floor,
             judge_accuracy=judge.record.test_accuracy,

@@ -165,12 +165,7 @@ class Table3Reproduction(Reproduction):
                 )
             else:
                 generator = PairGenerator.from_pretrained(model_folder).to(find_device())
-                batches = generator.sample(
-                    self.num_samples,
-                    seed=self.seed,
-                    sampling=drawn_as.sampling,
-                    num_refinements=drawn_as.num_refinements,
-                )
+                batches = generator.sample(self.num_samples, seed=self.seed, generation=drawn_as)
             with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
                 write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
 
