@@ -34,6 +34,7 @@ COUNTS = SplitCounts(
             "table2",
             [
                 "data",
+                "prior-data",
                 "judge",
                 f"{MXQVAE}/autoencoder",
                 f"{MXQVAE}/prior",

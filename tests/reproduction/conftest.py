@@ -30,6 +30,7 @@ def small_run(mnist_folder: Path, tmp_path: Path) -> dict[str, Any]:
         "mnist": mnist_folder,
         "seed": 3,
         "data": CaptionMnistConfig(num_train=40, num_test=20),
+        "prior_data": CaptionMnistConfig(num_train=60, num_test=20),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import DigitClassifierConfig
@@ -18,6 +19,7 @@ from mxqvae.training.loop import TrainingConfig
 
 STEPS = [
     "data",
+    "prior-data",
     "judge",
     "tiny-seed3/autoencoder",
     "tiny-seed3/prior",
@@ -70,6 +72,9 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     assert figures.likelihood.all_codes.num_codes == 8
     assert len(read_sample_folder(run.work / STEPS[-2]).captions) == 5
     assert json.loads((run.work / "data" / "manifest.json").read_text())["seed"] == 0
+    # Stage 2 learned from pairs of its own.
+    indices = load_file(run.work / "tiny-seed3" / "runs" / "prior" / "indices.safetensors")["indices"]
+    assert len(indices) == 60
     assert result.commit == current_commit()
     assert result.cost.degree == 0
 
@@ -81,7 +86,7 @@ def test_a_run_goes_on_where_it_was_stopped(run: Table2Reproduction, refuse_to_r
     def stop() -> float:
         raise KeyboardInterrupt
 
-    data, judge, *_ = run.steps("tiny")
+    data, _, judge, *_ = run.steps("tiny")
     with pytest.raises(KeyboardInterrupt):
         run.folder.execute([data, dataclasses.replace(judge, run=stop)])
     assert {path.name for path in run.work.iterdir()} == {"data", "steps.json"}
@@ -108,7 +113,7 @@ def test_an_unknown_row_is_named(run: Table2Reproduction):
 
 
 def test_another_number_of_samples_is_not_taken_for_the_same(run: Table2Reproduction):
-    run.folder.execute(run.steps("tiny")[:5])
+    run.folder.execute(run.steps("tiny")[:6])
     other = dataclasses.replace(run, num_samples=6)
     with pytest.raises(MxqvaeError, match=r"other settings \(num_samples 5, now 6\)"):
         other.folder.check(other.steps("tiny"))

@@ -101,6 +101,16 @@ class Reproduction(ABC):
     def data_settings(self) -> dict[str, Any]:
         """Whatever decides what is in the data set; plain JSON."""
 
+    @property
+    def prior_data_folder(self) -> Path:
+        """Where stage 2 finds the pairs it learns from."""
+        return self.data_folder
+
+    @property
+    def prior_data_settings(self) -> dict[str, Any]:
+        """Whatever decides what these are, where they are others than stage 1's."""
+        return {}
+
     @abstractmethod
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """What the data set's pairs look like to the recipe's models."""
@@ -149,8 +159,11 @@ class Reproduction(ABC):
             settings={
                 "stage1": stage1,
                 **self._settings(name, recipe, self._models(recipe)[1], recipe.prior_training),
+                **self.prior_data_settings,
             },
-            run=lambda: train_prior(recipe, self.data_folder, out, seed=self.seed, progress=self.progress),
+            run=lambda: train_prior(
+                recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
+            ),
             minutes=recipe.minutes and recipe.minutes[1],
         )
 
@@ -209,6 +222,11 @@ class CaptionMnistReproduction(Reproduction):
     """Folder of the raw digits; none: cache or download."""
     data: CaptionMnistConfig = CaptionMnistConfig()
     """The data set."""
+    prior_data: CaptionMnistConfig = CaptionMnistConfig(num_train=300_000)
+    """What stage 2 learns from: more pairs of the same training digits, the first of them those of `data`.
+
+    Of 60,000 it memorizes which digits stand together (docs/design.md).
+    """
 
     @property
     def data_folder(self) -> Path:
@@ -225,28 +243,34 @@ class CaptionMnistReproduction(Reproduction):
         tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE)
 
+    @property
+    def prior_data_folder(self) -> Path:
+        """In the work folder."""
+        return self.work / "prior-data"
+
+    @property
+    def prior_data_settings(self) -> dict[str, Any]:
+        """Its config."""
+        return {"prior_data": to_tree(self.prior_data)}
+
     def data_step(self) -> Step:
         """Caption MNIST, shared by all rows."""
+        return self._build_step(self.data, self.data_folder, self.data_settings, minutes=0.5)
 
+    def prior_data_step(self) -> Step:
+        """Caption MNIST as stage 2 learns it, shared by all rows."""
+        return self._build_step(self.prior_data, self.prior_data_folder, self.prior_data_settings, minutes=2)
+
+    def _build_step(
+        self, config: CaptionMnistConfig, out: Path, settings: dict[str, Any], *, minutes: float
+    ) -> Step:
         def build() -> float:
+            digits = load_mnist(self.mnist)
             return timed(
-                lambda: build_caption_mnist(
-                    self.data,
-                    load_mnist(self.mnist),
-                    self.data_folder,
-                    overwrite=True,
-                    progress=self.progress,
-                )
+                lambda: build_caption_mnist(config, digits, out, overwrite=True, progress=self.progress)
             )
 
-        return Step(
-            name="data",
-            cost="data",
-            made=self.data_folder,
-            settings=self.data_settings,
-            run=build,
-            minutes=0.5,
-        )
+        return Step(name=out.name, cost="data", made=out, settings=settings, run=build, minutes=minutes)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -69,7 +69,8 @@ class Table2Reproduction(CaptionMnistReproduction):
         """
         row = find_row(TABLE2_ROWS, name)
         prior = self.prior_step(row.recipe)
-        made = [self.data_step(), self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
+        data = [self.data_step(), self.prior_data_step()]
+        made = [*data, self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
         ways = _ways(find_recipe(row.recipe).generation)
         # Two that are the same are sampled once, under the later name.
         sampling = {way: self._sampling_step(row, prior, figure, way) for figure, way in ways.items()}
