@@ -4,13 +4,16 @@ import dataclasses
 import datetime
 import gzip
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
 from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.image import ImageConfig
@@ -23,6 +26,11 @@ from mxqvae.data import mnist
 from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_grammar import CENTRE, KINDS, QUADRANTS, Slot
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
+from mxqvae.data.captioned_images.build import build_captioned_images
+from mxqvae.data.captioned_images.columns import AskedColumns
+from mxqvae.data.captioned_images.detection import open_source
+from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
+from mxqvae.data.colour_degree import build_colour_degree_sets
 from mxqvae.data.degree import DEGREE_KINDS, build_degree_sets
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.pairs import PairDataset
@@ -32,6 +40,7 @@ from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanSha
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
 from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
+from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.sampling import SamplingConfig
@@ -91,6 +100,46 @@ def degree_sets_small(caption_mnist_small: Path, tmp_path_factory: pytest.TempPa
     """Degree sets of its 60 test pairs, 12 of each kind. Shared: tests do not write into it."""
     folder = tmp_path_factory.mktemp("data") / "degree"
     build_degree_sets(caption_mnist_small, folder)
+    return folder
+
+
+COLOURED_THINGS = (
+    "A red bus.",
+    "A Gray cat and a black dog.",
+    "Red, green, blue and yellow kites on a beach.",
+    "A man on a beach.",
+    "Two gray birds.",
+)
+
+
+@pytest.fixture(scope="session")
+def coloured_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 30 training and 20 test images of 16 pixels, most captions with 1, 2 or 4 colour words.
+
+    Shared: tests do not write into it.
+    """
+    source = tmp_path_factory.mktemp("photos") / "source"
+    source.mkdir()
+    rows = []
+    for number in range(50):
+        levels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(levels).save(source / f"{number:02}.png")
+        captions = [COLOURED_THINGS[number % 5], COLOURED_THINGS[(number + 1) % 5]][: 1 + number % 2]
+        part = "test" if number >= 30 else "train"
+        rows.append({"file_name": f"{number:02}.png", "captions": captions, "part": part})
+    (source / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    built = source.parent / "built"
+    columns = AskedColumns(split="part")
+    config = CaptionedImagesConfig(image_size=16)
+    build_captioned_images(open_source(str(source), columns), built, config, draw_sheet=contact_sheet)
+    return built
+
+
+@pytest.fixture(scope="session")
+def colour_degree_sets(coloured_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Degree sets of its test pairs: Quad1, Quad2 and Quad4. Shared: tests do not write into it."""
+    folder = tmp_path_factory.mktemp("data") / "colour-degree"
+    build_colour_degree_sets(coloured_photos, folder)
     return folder
 
 

@@ -57,6 +57,18 @@ def test_degree_sets_are_built_and_reported(run: Run, caption_mnist_small: Path,
     assert len(PairDataset.from_parquet(out, "quad4_degree3")) == 12
 
 
+def test_degree_sets_of_photos_are_built_and_reported(run: Run, coloured_photos: Path, tmp_path: Path):
+    out = tmp_path / "degree"
+    code, stdout, _ = run("data", "colour-degree", "--data", coloured_photos, "--out", out, "--seed", 5)
+    assert code == 0
+    lines = stdout.splitlines()
+    assert lines[0].startswith("quad1_degree1: ")
+    assert lines[-1] == f"Degree sets of 6 colours, seed 5: {out}"
+    code, stdout, err = run("data", "colour-degree", "--data", coloured_photos, "--out", out)
+    assert (code, stdout) == (2, "")
+    assert err.endswith("is not empty; choose another, or replace it with --overwrite\n")
+
+
 def test_degree_sets_refuse_bad_input(run: Run, caption_mnist_small: Path, tmp_path: Path):
     command = ("data", "degree", "--data", caption_mnist_small, "--out", tmp_path)
     assert run(*command, "--seed", -1)[2] == "mxqvae: error: --seed must be at least 0, got -1\n"

@@ -4,27 +4,33 @@ from collections.abc import Callable
 from dataclasses import asdict
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from mxqvae.data.archives.cub200 import Cub200
+from mxqvae.data.archives.flowers102 import Flowers102
 from mxqvae.data.batch import PairBatch
-from mxqvae.data.degree import DEGREE_KINDS, degrees_of, read_degree_set
+from mxqvae.data.degree import DEGREE_KINDS, degrees_of, kinds_in, read_degree_set
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import correlation
 from mxqvae.evaluation.correlation import (
     POSTER_ROWS,
+    POSTER_ROWS_OF_PHOTOS,
     CorrelationScore,
     DegreeScore,
     mean_distance,
+    poster_rows_of,
     reconstruct,
     score_correlation,
     score_degree,
 )
+from mxqvae.evaluation.slot_words import colours_alone
 from mxqvae.generation.pipeline import PairGenerator
 
 RED_THREE = "The red 3 is on the top left."
@@ -120,7 +126,7 @@ class TestModelsOfKnownScore:
         assert all(degree.other_words == 0 for kind in score.kinds.values() for degree in kind.degrees)
 
     def test_words_count_at_their_own_place_only(self, tokenizer: CaptionTokenizer):
-        shifted = Fake(lambda said, true: said.roll(1, dims=1))
+        shifted = Fake(lambda said, true: torch.cat([said[:, :1], said[:, :-1]], dim=1))
         score = score_degree(shifted, tokenizer, torch.zeros(1, 8, 8, 3), [RED_THREE], [RED_THREE], 1)
         assert (score.words.mean, score.slots.mean, score.image_slots.mean) == (0, 0, 0)
 
@@ -131,6 +137,51 @@ class TestModelsOfKnownScore:
         score = score_degree(model, tokenizer, torch.zeros(1, 8, 8, 3), [said], [back], 1)
         assert (score.words.mean, score.slots.mean, score.image_slots.mean) == (0.75, 0.5, 1)
         assert score.other_words == 1
+
+
+class TestPhotos:
+    """Degree sets of colour words, which a vocabulary of subwords may spell in several tokens."""
+
+    @pytest.fixture
+    def tokenizer(self, coloured_photos: Path) -> CaptionTokenizer:
+        return CaptionTokenizer.load(coloured_photos / "tokenizer.json")
+
+    def test_one_that_copies_captions(self, colour_degree_sets: Path, tokenizer: CaptionTokenizer):
+        score = score_correlation(Fake(lambda said, true: said), tokenizer, colour_degree_sets)
+        assert list(score.kinds) == ["Quad1", "Quad2", "Quad4"]
+        for kind in score.kinds.values():
+            assert kind.word_distance == kind.slot_distance == 0.5
+            assert all(degree.other_words == 1 for degree in kind.degrees)
+
+    def test_one_that_reads_images(self, colour_degree_sets: Path, tokenizer: CaptionTokenizer):
+        for kind in kinds_in(colour_degree_sets):
+            true = read_degree_set(colour_degree_sets, kind, degrees_of(kind)[0]).captions
+            for degree in degrees_of(kind):
+                pairs = read_degree_set(colour_degree_sets, kind, degree)
+                model = Fake(lambda said, _, true=true: tokenizer.encode(true))
+                score = score_degree(
+                    model, tokenizer, pairs.images, pairs.captions, true, degree, colours_alone
+                )
+                assert score.words.mean == score.slots.mean == score.ideal
+                assert (score.image_slots.mean, score.other_words) == (1, 1)
+
+
+def test_the_poster_s_rows_stand_beside_its_own_sets_only(
+    degree_sets_small: Path, colour_degree_sets: Path, tmp_path: Path
+):
+    assert poster_rows_of(degree_sets_small) == POSTER_ROWS
+    assert poster_rows_of(colour_degree_sets) == poster_rows_of(tmp_path) == {}
+    manifest = json.loads((colour_degree_sets / "manifest.json").read_text())
+    for layout, rows in POSTER_ROWS_OF_PHOTOS.items():
+        assert list(rows) == list(POSTER_ROWS)
+        manifest["source"]["layout"] = layout
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+        assert poster_rows_of(tmp_path) == rows
+
+
+@pytest.mark.parametrize("builder", [Flowers102, Cub200])
+def test_photo_sets_are_told_by_their_builder_s_layout(builder: Any):
+    assert builder.layout in POSTER_ROWS_OF_PHOTOS
 
 
 class TestHowItIsCounted:

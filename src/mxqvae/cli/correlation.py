@@ -25,15 +25,15 @@ def correlation(
     sheet: PathOrNone = None,
     json: bool = False,
 ) -> None:
-    """Count the digits and colours of a caption that come back from stage 1 when they are not the image's.
+    """Count the slot words of a caption that come back from stage 1 when they are not true of the image.
 
     Args:
-        data: Folder of Degree sets, which `mxqvae data degree` builds.
+        data: Folder of Degree sets, which `mxqvae data degree` builds, or `data colour-degree` of photos.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         num: Pairs of each kind, the first ones; without it, all.
         out: JSON file to write all figures to.
         plot: PNG file to draw score against degree in; takes matplotlib, the extra `plots`.
-        sheet: PNG file to draw one image under captions of degree 4 to 0 in, and what comes back.
+        sheet: PNG file to draw one image under captions of each degree in, and what comes back.
         json: Print all figures as JSON.
     """
     at_least(1, num=num)
@@ -43,7 +43,7 @@ def correlation(
     if plot is not None:
         import mxqvae.evaluation.correlation_plot  # noqa: F401 - missed now, not when minutes are spent
 
-    from mxqvae.evaluation.correlation import POSTER_ROWS, score_correlation
+    from mxqvae.evaluation.correlation import poster_rows_of, score_correlation
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
     from mxqvae.progress import NoProgress, progress_on
     from mxqvae.report.markdown import OUR_ROW
@@ -52,7 +52,7 @@ def correlation(
     autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
     progress = NoProgress() if json else progress_on()
     score = score_correlation(autoencoder, tokenizer, data, num=num, progress=progress)
-    poster = {OUR_ROW: POSTER_ROWS[OUR_ROW]}
+    poster = {row: shares for row, shares in poster_rows_of(data).items() if row == OUR_ROW}
 
     if plot is not None:
         from mxqvae.evaluation.correlation_plot import write_correlation_plot
@@ -70,8 +70,8 @@ def _print_table(score: "CorrelationScore", poster: Mapping[str, Sequence[float]
     print_with(
         _table(score, poster),
         [
-            "Words: digits and colours of the edited caption that come back. Slots: both of a slot.",
-            "Slots of the image: both come back as the image shows them, not as the caption says.",
+            "Words: slot words of the edited caption that come back. Slots: all words of a slot do.",
+            "Slots of the image: they come back as is true of the image, not as the caption says.",
             "Distance: from the ideal line, mean over the degrees.",
             f"Other words of the captions that come back: {min(others):.2%} to {max(others):.2%}",
         ],

@@ -45,6 +45,33 @@ def caption_mnist(
     print(f"Caption MNIST, seed {seed}: {out}")
 
 
+def colour_degree(*, data: Path, out: Path, seed: int = 0, overwrite: bool = False) -> None:
+    """Build the Degree sets of photos: test pairs whose captions name other colours.
+
+    Quad1 to Quad4 are the captions with so many colour words; at degree d of n, d of them are said as they
+    are. The folder opens with `datasets.load_dataset`, one split for each kind and degree.
+
+    Args:
+        data: Folder of a data set of captioned images, whose test pairs are taken.
+        out: Folder to make.
+        seed: Seed of every draw.
+        overwrite: Replace a folder that has content.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.output_folder import check_output_folder
+    from mxqvae.progress import progress_on
+
+    check_output_folder(out, overwrite=overwrite)
+
+    from mxqvae.data.colour_degree import build_colour_degree_sets
+
+    manifest = build_colour_degree_sets(data, out, seed=seed, overwrite=overwrite, progress=progress_on())
+    for split, built in manifest.splits.items():
+        print(f"{split}: {built.num_pairs:,} pairs, captions {built.captions_sha256[:12]}")
+    print(f"Degree sets of {len(manifest.colours)} colours, seed {seed}: {out}")
+
+
 def degree(*, data: Path, out: Path, seed: int = 0, overwrite: bool = False) -> None:
     """Build the Degree sets of Quad1 to Quad4: test pairs whose captions name other digits and colours.
 

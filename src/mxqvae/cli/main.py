@@ -31,6 +31,12 @@ COMMANDS = (
     Command(
         ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
     ),
+    Command(
+        ("data", "colour-degree"),
+        "build the Degree sets of photos: captions that name other colours",
+        "data",
+        "colour_degree",
+    ),
     Command(("data", "folder"), "build a data set from your own captioned images", "data_folder", "folder"),
     Command(("data", "flowers102"), "build Flower-102 from its archives", "data_archives", "flowers102"),
     Command(("data", "cub200"), "build CUB-200-2011 from its archives", "data_archives", "cub200"),

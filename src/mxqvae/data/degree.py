@@ -16,6 +16,7 @@ from mxqvae.data.caption_grammar import COLOURS, KINDS, Slot, kind_of, parse_cap
 from mxqvae.data.caption_mnist import ROW_GROUP_SIZE, Manifest
 from mxqvae.data.draws import Draws, draws_by_number
 from mxqvae.data.pairs import PairDataset
+from mxqvae.data.shard_files import find_shards
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitCount, SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
@@ -84,6 +85,19 @@ def degrees_of(kind: str) -> range:
 def split_name(kind: str, degree: int) -> str:
     """The name of a Degree set's split, such as "quad4_degree3"."""
     return f"{kind.lower()}_degree{degree}"
+
+
+def kinds_in(folder: Path) -> list[str]:
+    """The kinds of which a folder has Degree sets.
+
+    Raises:
+        MxqvaeError: The folder is missing or holds another data set.
+    """
+    splits = find_shards(folder)
+    kinds = [kind for kind in DEGREE_KINDS if split_name(kind, 0) in splits]
+    if not kinds:
+        raise MxqvaeError(f"{folder}: no Degree sets in it; build them with `mxqvae data degree`")
+    return kinds
 
 
 def read_degree_set(folder: Path, kind: str, degree: int) -> PairDataset:

@@ -3,15 +3,17 @@
 The paper's own protocol is not published; this one is our reconstruction. Stage 1 encodes an image with an
 edited caption of the Degree sets (`data.degree`), nothing masked, and decodes a caption again:
 
-    score = digit and colour words of the edited caption that come back at the same place / all of them
+    score = slot words of the edited caption that come back at the same place / all of them
 
-Per *word* each digit and each colour counts by itself, per *slot* only where both come back. A model that
-reads the image brings back the d slots of n that are true of it, so the ideal is d / n; one that copies the
-caption brings back all of them at every degree.
+The slots of Caption MNIST have two words each, digit and colour; those of photos (`data.colour_degree`) one,
+a colour. Per *word* each counts by itself, per *slot* only where all come back. A model that reads the image
+brings back the d slots of n that are true of it, so the ideal is d / n; one that copies the caption brings
+back all of them at every degree.
 
 B pairs, L tokens, n slots in each caption.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +25,10 @@ import torch
 from torch import Tensor
 
 from mxqvae.data.batch import PairBatch, to_floats
-from mxqvae.data.caption_grammar import COLOURS
-from mxqvae.data.degree import DEGREE_KINDS, degrees_of, read_degree_set
-from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
+from mxqvae.data.degree import MANIFEST_FILE, DegreeManifest, degrees_of, kinds_in, read_degree_set
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.slot_words import FindSlots, check_slots, colours_alone, compare, digits_and_colours
 from mxqvae.progress import NoProgress, Progress
 
 POSTER_KIND = "Quad4"
@@ -38,6 +40,21 @@ POSTER_ROWS: dict[str, tuple[float, ...]] = {
     "MXQ-VAE": (0.969, 0.729, 0.489, 0.248, 0.009),
 }
 """Row → score at degree 4, 3, 2, 1, 0 (poster of BMVC 2022, Table 1). Per word or per slot is not said."""
+POSTER_ROWS_OF_PHOTOS: dict[str, dict[str, tuple[float, ...]]] = {
+    "Oxford Flower-102 and Reed et al.'s captions": {
+        "Only Sharing C": (0.939, 0.704, 0.516, 0.321, 0.131),
+        "MXQ-VAE w/o TC": (1.0, 0.944, 0.886, 0.866, 0.810),
+        "MXQ-VAE w/o IM": (0.997, 0.728, 0.482, 0.278, 0.067),
+        "MXQ-VAE": (0.996, 0.737, 0.490, 0.250, 0.014),
+    },
+    "CUB-200-2011 and Reed et al.'s captions": {
+        "Only Sharing C": (0.985, 0.771, 0.572, 0.356, 0.155),
+        "MXQ-VAE w/o TC": (1.0, 0.948, 0.894, 0.825, 0.748),
+        "MXQ-VAE w/o IM": (0.998, 0.833, 0.645, 0.424, 0.181),
+        "MXQ-VAE": (0.995, 0.749, 0.515, 0.292, 0.083),
+    },
+}
+"""The same for the photo sets, by the layout that their builder writes into the manifest."""
 BATCH_SIZE = 100
 
 
@@ -74,11 +91,11 @@ class DegreeScore:
     ideal: float
     """Share of slots that are true of the image."""
     words: MeanShare
-    """Digit and colour words of the edited caption that come back at their place."""
+    """Slot words of the edited caption that come back at their place."""
     slots: MeanShare
-    """Slots of the edited caption whose digit and colour both come back."""
+    """Slots of the edited caption of which all words come back."""
     image_slots: MeanShare
-    """Slots whose digit and colour come back as the image shows them, whatever the edited caption says."""
+    """Slots whose words come back as the true caption has them, whatever the edited one says."""
     other_words: float
     """Share of the captions' other words and marks that come back: is there a caption at all?"""
 
@@ -100,7 +117,7 @@ class CorrelationScore:
     """A model, scored. `dataclasses.asdict` of it is plain JSON."""
 
     kinds: dict[str, KindCorrelation]
-    """By kind, in the order of `DEGREE_KINDS`."""
+    """By kind, in the order of `DEGREE_KINDS`; those that the Degree sets have."""
 
 
 def score_correlation(
@@ -115,7 +132,7 @@ def score_correlation(
 
     Args:
         tokenizer: The autoencoder's.
-        folder: Folder of `build_degree_sets`.
+        folder: Folder of `build_degree_sets` or `build_colour_degree_sets`.
         num: Pairs of each kind, the first ones; by default all.
 
     Raises:
@@ -123,9 +140,10 @@ def score_correlation(
     """
     progress = progress or NoProgress()
     kinds = {}
-    num_sets = sum(len(degrees_of(kind)) for kind in DEGREE_KINDS)
+    folder_kinds = kinds_in(folder)
+    num_sets = sum(len(degrees_of(kind)) for kind in folder_kinds)
     with progress.task("score", total=num_sets, unit="Degree sets") as advance:
-        for kind in DEGREE_KINDS:
+        for kind in folder_kinds:
             degrees: list[DegreeScore] = []
             true_captions: list[str] = []
             for degree in degrees_of(kind):
@@ -133,7 +151,13 @@ def score_correlation(
                 captions = pairs.captions[:num]
                 true_captions = true_captions or captions
                 score = score_degree(
-                    autoencoder, tokenizer, pairs.images[:num], captions, true_captions, degree
+                    autoencoder,
+                    tokenizer,
+                    pairs.images[:num],
+                    captions,
+                    true_captions,
+                    degree,
+                    colours_alone if pairs.slots is None else digits_and_colours,
                 )
                 degrees.append(score)
                 advance(note=f"{kind} degree {degree}: {score.words.mean:.3f}")
@@ -148,6 +172,7 @@ def score_degree(
     captions: Sequence[str],
     true_captions: Sequence[str],
     degree: int,
+    find_slots: FindSlots = digits_and_colours,
 ) -> DegreeScore:
     """Score pairs of one kind and degree.
 
@@ -156,6 +181,7 @@ def score_degree(
         captions: B captions as edited, each with the same number of slots.
         true_captions: The same before the edit.
         degree: Slots of each that are true of the image.
+        find_slots: Where a caption has its slots.
 
     Raises:
         MxqvaeError: Captions that differ in number or in their numbers of slots, or with unknown words.
@@ -165,29 +191,27 @@ def score_degree(
             f"{len(images)} images, {len(captions)} edited and {len(true_captions)} true captions; give as "
             "many of each, at least one"
         )
-    said, true = tokenizer.encode(captions), tokenizer.encode(true_captions)
+    said = tokenizer.encode(captions)
     returned = torch.cat(
         [
             reconstruct(autoencoder, PairBatch(to_floats(some_images), some_ids)).token_ids
             for some_images, some_ids in zip(images.split(BATCH_SIZE), said.split(BATCH_SIZE), strict=True)
         ]
     )
-    digits, colours = (_find(words, said) for words in _slot_words(tokenizer))
-    if digits.shape != colours.shape:
-        raise MxqvaeError("captions of a Degree set must have a colour for each digit; build the set again")
-    repeated = returned == said
-    digits_back, colours_back = repeated.gather(1, digits), repeated.gather(1, colours)
-    shown = returned == true
-    num_slots = digits.shape[1]
-    others = (said >= len(SPECIAL_TOKENS)).scatter(1, torch.cat([digits, colours], 1), False)
+    back = tokenizer.decode(returned)
+    compared = [compare(caption, other, find_slots) for caption, other in zip(captions, back, strict=True)]
+    shown = [compare(caption, other, find_slots) for caption, other in zip(true_captions, back, strict=True)]
+    check_slots(compared)
+    num_slots, num_words = len(compared[0].slots), sum(map(len, compared[0].slots))
+    others = [is_same for one in compared for is_same in one.others]
     return DegreeScore(
         degree=degree,
         num_pairs=len(captions),
         ideal=degree / num_slots,
-        words=_mean_share(digits_back.sum(1) + colours_back.sum(1), 2 * num_slots),
-        slots=_mean_share((digits_back & colours_back).sum(1), num_slots),
-        image_slots=_mean_share((shown.gather(1, digits) & shown.gather(1, colours)).sum(1), num_slots),
-        other_words=int((repeated & others).sum()) / max(1, int(others.sum())),
+        words=_mean_share([sum(map(sum, one.slots)) for one in compared], num_words),
+        slots=_mean_share([sum(map(all, one.slots)) for one in compared], num_slots),
+        image_slots=_mean_share([sum(map(all, one.slots)) for one in shown], num_slots),
+        other_words=sum(others) / max(1, len(others)),
     )
 
 
@@ -218,28 +242,20 @@ def mean_distance(shares: Sequence[float], ideal: Sequence[float]) -> float:
     return fmean(abs(one - other) for one, other in zip(shares, ideal, strict=True))
 
 
-def _slot_words(tokenizer: CaptionTokenizer) -> tuple[Tensor, Tensor]:
-    """The token ids of all digits and of all colours."""
-    return tokenizer.encode([str(digit) for digit in range(10)])[:, 0], tokenizer.encode(list(COLOURS))[:, 0]
+def poster_rows_of(folder: Path) -> dict[str, tuple[float, ...]]:
+    """The poster's rows for the data set that Degree sets were made of; empty for any that it lacks."""
+    try:
+        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # the score does without
+        return {}
+    if manifest["name"] == DegreeManifest.name:
+        return POSTER_ROWS
+    return POSTER_ROWS_OF_PHOTOS.get(str((manifest["source"] or {}).get("layout")), {})
 
 
-def _find(words: Tensor, token_ids: Tensor) -> Tensor:
-    """Where `words` stand in captions (B, L), in order: places (B, n).
-
-    A clause has one digit and one colour, so that the n-th of either belongs to the n-th slot.
-    """
-    found = torch.isin(token_ids, words)
-    counts = found.sum(1).unique()
-    if len(counts) != 1 or counts[0] == 0:
-        raise MxqvaeError(
-            f"captions of one Degree set have {counts.min()} to {counts.max()} slots; build the set again"
-        )
-    return found.nonzero()[:, 1].reshape(len(token_ids), -1)
-
-
-def _mean_share(counts: Tensor, most: int) -> MeanShare:
+def _mean_share(counts: Sequence[int], most: int) -> MeanShare:
     """The mean of `counts` / `most`, from whole numbers: the order of pairs can't touch the last digit."""
-    num, total, squares = len(counts), int(counts.sum()), int((counts**2).sum())
+    num, total, squares = len(counts), sum(counts), sum(count**2 for count in counts)
     if num == 1:
         return MeanShare(mean=total / most, standard_error=None)
     variance = (num * squares - total**2) / (num * (num - 1))

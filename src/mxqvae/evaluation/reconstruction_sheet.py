@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
-from mxqvae.data.degree import degrees_of, read_degree_set
+from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
-from mxqvae.evaluation.correlation import POSTER_KIND, PairAutoencoder, reconstruct
+from mxqvae.evaluation.correlation import PairAutoencoder, reconstruct
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.output_file import new_output_file
 
@@ -18,12 +18,13 @@ from mxqvae.output_file import new_output_file
 def write_degree_sheet(
     path: Path, folder: Path, autoencoder: PairAutoencoder, tokenizer: CaptionTokenizer
 ) -> None:
-    """Write `draw_reconstructions` of the first Quad4 pair of the Degree sets in `folder` as a PNG file.
+    """Write `draw_reconstructions` of the first pair with most slots in `folder`'s Degree sets as a PNG file.
 
     Raises:
         MxqvaeError: The folder holds no Degree sets, or words that the tokenizer lacks.
     """
-    sets = [read_degree_set(folder, POSTER_KIND, degree) for degree in degrees_of(POSTER_KIND)]
+    kind = kinds_in(folder)[-1]
+    sets = [read_degree_set(folder, kind, degree) for degree in degrees_of(kind)]
     captions = [pairs.captions[0] for pairs in sets]
     sheet = draw_reconstructions(autoencoder, tokenizer, sets[0].images[0], captions)
     with new_output_file(path) as partial:
