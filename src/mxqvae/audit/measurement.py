@@ -1,7 +1,7 @@
-"""How well an audit tells wrong pairs from right ones, on the Degree sets of Caption MNIST.
+"""How well an audit tells wrong pairs from right ones, on Degree sets.
 
 Right pairs are those of a kind with n slots at degree n, wrong ones the same images at degree n - 1: one slot
-of the caption names another digit and another colour than the image shows.
+of the caption is not what the image shows, digit and colour in Caption MNIST, a colour in photos.
 
     ROC AUC = probability that a wrong pair has the higher score than a right one, equal scores counted half
 
@@ -12,6 +12,7 @@ contradict, and the cosine of an image-caption embedding, the field's usual filt
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -19,10 +20,10 @@ import numpy as np
 from torch import Tensor
 
 from mxqvae.audit.auditor import AuditedPair, PairAuditor
-from mxqvae.data.caption_grammar import parse_caption
-from mxqvae.data.degree import DEGREE_KINDS, degrees_of, read_degree_set
+from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.slot_words import FindSlots, colours_alone, compare, digits_and_colours
 from mxqvae.progress import NoProgress, Progress
 
 CHUNK_SIZE = 500
@@ -64,7 +65,7 @@ class AuditScore:
     """An auditor, scored. `dataclasses.asdict` of it is plain JSON."""
 
     kinds: dict[str, KindAudit]
-    """By kind, in the order of `DEGREE_KINDS`."""
+    """By kind, in the order of `DEGREE_KINDS`; those that the Degree sets have."""
     pairs_per_second: float
     """Pairs audited in a second, on this machine as busy as it was; their images decoded before."""
 
@@ -80,7 +81,7 @@ def measure_audit(
     """Score an auditor on the Degree sets of every kind.
 
     Args:
-        folder: Folder of `build_degree_sets`.
+        folder: Folder of `build_degree_sets` or `build_colour_degree_sets`.
         contrastive: Embedding of the baseline.
         num: Pairs of each kind, the first ones; by default all.
 
@@ -88,8 +89,9 @@ def measure_audit(
         MxqvaeError: The folder or a split is missing or damaged, or has words that the tokenizer lacks.
     """
     kinds, num_audited, seconds = {}, 0, 0.0
-    with progress.task("audit", total=2 * len(DEGREE_KINDS), unit="Degree sets") as advance:
-        for kind in DEGREE_KINDS:
+    found = kinds_in(folder)
+    with progress.task("audit", total=2 * len(found), unit="Degree sets") as advance:
+        for kind in found:
             most, one_less, *_ = degrees_of(kind)
             right, wrong = (_first(read_degree_set(folder, kind, degree), num) for degree in (most, one_less))
             start = time.monotonic()
@@ -118,12 +120,11 @@ def score_kind(
     """
     if len(right) != len(wrong):
         raise MxqvaeError(f"{len(right)} right and {len(wrong)} wrong pairs; build the Degree sets again")
-    said, true = auditor.tokenizer.encode(wrong.captions), auditor.tokenizer.encode(right.captions)
-    is_wrong = (said != true).tolist()
+    find_slots = colours_alone if wrong.slots is None else digits_and_colours
+    wrong_words = list(map(_wrong_words, wrong.captions, right.captions, repeat(find_slots)))
     named = [
-        any(row[pair.words[pair.worst_word].tokens.start : pair.words[pair.worst_word].tokens.stop])
-        for row, pair in zip(is_wrong, audited_wrong, strict=True)
-        if pair.worst_word is not None
+        pair.worst_word is not None and pair.words[pair.worst_word].start in words
+        for words, pair in zip(wrong_words, audited_wrong, strict=True)
     ]
     proposed = [pair.proposed_caption for pair in audited_wrong]
     alone = [auditor.caption_bits(pairs.captions).numpy() for pairs in (right, wrong)]
@@ -138,7 +139,7 @@ def score_kind(
         caption_alone_roc_auc=roc_auc(*alone),
         contrastive_roc_auc=None if cosines is None else roc_auc(*(-some for some in cosines)),
         word_named=sum(named) / len(wrong),
-        slot_corrected=_share(map(_says_what_was_wrong, proposed, wrong.captions, right.captions)),
+        slot_corrected=_share(map(_corrects, proposed, wrong.captions, right.captions, repeat(find_slots))),
         caption_corrected=_share(new == old for new, old in zip(proposed, right.captions, strict=True)),
         right_kept=_share(
             pair.proposed_caption == caption
@@ -171,13 +172,24 @@ def _audit(auditor: PairAuditor, pairs: PairDataset) -> list[AuditedPair]:
 
 
 def _first(pairs: PairDataset, num: int | None) -> PairDataset:
-    return PairDataset(pairs.images[:num], pairs.captions[:num])
+    return PairDataset(pairs.images[:num], pairs.captions[:num], pairs.slots and pairs.slots[:num])
 
 
-def _says_what_was_wrong(proposed: str, wrong: str, right: str) -> bool:
+def _wrong_words(wrong: str, right: str, find_slots: FindSlots) -> set[int]:
+    """Where in `wrong` the slot words begin that `right` has otherwise."""
+    same = compare(wrong, right, find_slots).slots
+    return {
+        start
+        for starts, are_same in zip(find_slots(wrong), same, strict=True)
+        for start, is_same in zip(starts, are_same, strict=True)
+        if not is_same
+    }
+
+
+def _corrects(proposed: str, wrong: str, right: str, find_slots: FindSlots) -> bool:
     """Whether `proposed` says the slots of `right` that `wrong` does not."""
-    true, said = parse_caption(right) or (), parse_caption(wrong) or ()
-    return {*true} - {*said} <= {*(parse_caption(proposed) or ())}
+    said, proposes = (compare(right, caption, find_slots).slots for caption in (wrong, proposed))
+    return all(all(new) for new, old in zip(proposes, said, strict=True) if not all(old))
 
 
 def _share(some: Iterable[bool]) -> float:

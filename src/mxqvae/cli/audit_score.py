@@ -23,7 +23,7 @@ def audit_score(
     """Tell pairs with exactly one wrong slot from right ones, name the wrong word, correct it.
 
     Args:
-        data: Folder of Degree sets, which `mxqvae data degree` builds.
+        data: Folder of Degree sets, which `mxqvae data degree` builds, or `data colour-degree` of photos.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         contrastive: Folder that `mxqvae train contrastive` wrote, to score the same pairs by its cosine.
         num: Pairs of each kind, the first ones; without it, all.
