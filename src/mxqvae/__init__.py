@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mxqvae.evaluation.consistency import score_consistency
     from mxqvae.evaluation.judge import Judge
     from mxqvae.generation.contact_sheet import contact_sheet
-    from mxqvae.generation.pipeline import PairGenerator
+    from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
     from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
     from mxqvae.prior.sampling import SamplingConfig
     from mxqvae.prior.transformer import Prior, PriorConfig
@@ -29,6 +29,7 @@ __all__ = [
     "MXQVAE",
     "CaptionMnistConfig",
     "CaptionTokenizer",
+    "GenerationConfig",
     "Judge",
     "MXQVAEConfig",
     "MxqvaeError",
@@ -51,6 +52,7 @@ _HOMES = {
     "MXQVAEConfig": "autoencoder.mxqvae",
     "CaptionMnistConfig": "data.caption_mnist",
     "CaptionTokenizer": "data.tokenizer",
+    "GenerationConfig": "generation.pipeline",
     "Judge": "evaluation.judge",
     "PairDataset": "data.pairs",
     "PairGenerator": "generation.pipeline",
