@@ -91,7 +91,7 @@ class Table2Figures:
     diversity: DiversityScore
     """Distinct captions' slots among the samples, and among real pairs."""
     memorization: MemorizationScore
-    """How near samples come to training images, and real test images do."""
+    """How near samples come to the training images that both stages saw, and real test images do."""
     likelihood: LikelihoodScore
     """Bits of real test pairs' codes under stage 2."""
 

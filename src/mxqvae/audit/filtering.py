@@ -1,7 +1,6 @@
 """A data set without the pairs that an audit found worst."""
 
 import hashlib
-import json
 from collections import defaultdict
 from itertools import takewhile
 from pathlib import Path
@@ -14,11 +13,11 @@ from mxqvae.audit.pair_source import captions_of_pairs
 from mxqvae.audit.score_table import read_scores
 from mxqvae.config import configuration, to_json
 from mxqvae.data.edited_copy import copy_edited, data_files
+from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
 from mxqvae.data.pairs import columns_of_use
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 
-MANIFEST_FILE = "manifest.json"
 CARD_FILE = "README.md"
 SOURCE_CARD_FILE = "source_card.md"
 """The card of the set that was filtered, of the first one where a filtered set was filtered again."""
@@ -144,7 +143,7 @@ def _filter(
             num_left_out=num_left_out,
             splits=splits,
             scores_sha256=_sha256(scores),
-            source=_read_manifest(source),
+            source=read_manifest(source),
         )
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
         card = _source_card(source)
@@ -178,13 +177,6 @@ def _sha256(path: Path) -> str:
         while some := file.read(_READ_AT_A_TIME):
             digest.update(some)
     return digest.hexdigest()
-
-
-def _read_manifest(source: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads((source / MANIFEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _source_card(source: Path) -> str | None:

@@ -23,6 +23,7 @@ from mxqvae.data.caption_grammar import (
     compose_caption,
 )
 from mxqvae.data.draws import Draws, draws_by_number
+from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.mnist import DIGIT_SIZE, Mnist, MnistDigits, file_hashes
 from mxqvae.data.split_file import SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
@@ -118,7 +119,7 @@ def build_caption_mnist(
             with progress.task(f"build {split} pairs", total=num, unit="pairs") as advance:
                 splits[split] = _write_split(folder, split_digits, split, config.seed, num, advance)
         manifest = Manifest(seed=config.seed, splits=splits, mnist_sha256=file_hashes(digits))
-        (folder / "manifest.json").write_text(to_json(manifest) + "\n", encoding="utf-8")
+        (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
     return manifest
 

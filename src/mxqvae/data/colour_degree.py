@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_mnist import ROW_GROUP_SIZE
 from mxqvae.data.colour_words import ColourWord, colour_of, find_colour_words, replace_colour_words
-from mxqvae.data.degree import DEGREE_KINDS, MANIFEST_FILE, SOURCE_SPLIT, degrees_of, split_name
+from mxqvae.data.degree import DEGREE_KINDS, SOURCE_SPLIT, degrees_of, split_name
 from mxqvae.data.draws import Draws, draws_by_number
 from mxqvae.data.edited_copy import data_files
+from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
 from mxqvae.data.pairs import PairDataset, columns_of_use
 from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitManifest, encode_image, open_split
@@ -124,7 +125,7 @@ def build_colour_degree_sets(
                     name = split_name(kind, degree)
                     splits[name] = _write_split(folder, pairs, some, kind, degree, colours, seed, advance)
         manifest = ColourDegreeManifest(
-            seed=seed, colours=colours, source=_read_manifest(source), splits=splits
+            seed=seed, colours=colours, source=read_manifest(source), splits=splits
         )
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
@@ -220,13 +221,6 @@ def _write_split(
             writer.write(np.ascontiguousarray(images), rows)
             advance(len(block))
     return writer.manifest()
-
-
-def _read_manifest(source: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads((source / MANIFEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _card(manifest: ColourDegreeManifest) -> str:

@@ -16,6 +16,7 @@ from mxqvae.data.caption_grammar import Slot, parse_caption, replace_slots
 from mxqvae.data.degree import edit_slots
 from mxqvae.data.draws import draws_by_number
 from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
+from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.shard_files import find_shards
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
@@ -27,7 +28,6 @@ CHOICE_STREAM, EDIT_STREAM = 3, 4
 """Begin the names of the streams here; Caption MNIST and its Degree sets have 0 to 2."""
 DRAWS_PER_PAIR = 8
 """An edit uses 3: which slot, its digit, its colour. The rest is never drawn."""
-MANIFEST_FILE = "manifest.json"
 NEW_COLUMNS = frozenset({"corrupted", "original_caption"})
 
 

@@ -15,6 +15,7 @@ from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.caption_grammar import COLOURS, KINDS, Slot, kind_of, parse_caption, replace_slots
 from mxqvae.data.caption_mnist import ROW_GROUP_SIZE, Manifest
 from mxqvae.data.draws import Draws, draws_by_number
+from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.shard_files import find_shards
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitCount, SplitManifest, encode_image, open_split, pair_row
@@ -27,7 +28,6 @@ VERSION = 1
 DEGREE_KINDS = KINDS[1:]
 """The kinds that get Degree sets: Quad1 to Quad4."""
 SOURCE_SPLIT = "test"
-MANIFEST_FILE = "manifest.json"
 
 DEGREE_STREAM = 2
 """Begins the name of every stream here; those of Caption MNIST begin with 0 or 1, the number of its split."""

@@ -13,7 +13,6 @@ back all of them at every degree.
 B pairs, L tokens, n slots in each caption.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ import torch
 from torch import Tensor
 
 from mxqvae.data.batch import PairBatch, to_floats
-from mxqvae.data.degree import MANIFEST_FILE, DegreeManifest, degrees_of, kinds_in, read_degree_set
+from mxqvae.data.degree import DegreeManifest, degrees_of, kinds_in, read_degree_set
+from mxqvae.data.manifest_file import read_manifest
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.slot_words import FindSlots, check_slots, colours_alone, compare, digits_and_colours
@@ -244,13 +244,12 @@ def mean_distance(shares: Sequence[float], ideal: Sequence[float]) -> float:
 
 def poster_rows_of(folder: Path) -> dict[str, tuple[float, ...]]:
     """The poster's rows for the data set that Degree sets were made of; empty for any that it lacks."""
-    try:
-        manifest = json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # the score does without
-        return {}
-    if manifest["name"] == DegreeManifest.name:
+    manifest = read_manifest(folder) or {}
+    if manifest.get("name") == DegreeManifest.name:
         return POSTER_ROWS
-    return POSTER_ROWS_OF_PHOTOS.get(str((manifest["source"] or {}).get("layout")), {})
+    source = manifest.get("source")
+    layout = source.get("layout") if isinstance(source, dict) else None
+    return POSTER_ROWS_OF_PHOTOS.get(str(layout), {})
 
 
 def _mean_share(counts: Sequence[int], most: int) -> MeanShare:

@@ -23,8 +23,8 @@ from mxqvae.baselines.latent_pairs import (
 )
 from mxqvae.config import from_json, to_json, to_tree
 from mxqvae.data.batch import PairShape
-from mxqvae.data.captioned_images.build import MANIFEST_FILE
 from mxqvae.data.captioned_images.manifest import Manifest
+from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pairs import PairDataset
 from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError

@@ -20,12 +20,12 @@ from mxqvae.data.captioned_images.shards import SplitCounts, write_split
 from mxqvae.data.captioned_images.source import PairSource
 from mxqvae.data.captioned_images.splitting import SPLITS, TRAIN, position
 from mxqvae.data.captioned_images.vocabulary import UNCUT_SHARE, train_tokenizer
+from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 from mxqvae.progress import NoProgress, Progress
 
-MANIFEST_FILE = "manifest.json"
 PROBLEMS_FILE = "problems.jsonl"
 SHEET_FILE = "contact_sheet.png"
 TOKENIZER_FILE = "tokenizer.json"
