@@ -68,6 +68,16 @@ class TestReferences:
             for caption in pool.captions[number]
         )
 
+    def test_what_is_in_the_pool_is_not_looked_at_again(self, mean_colour: ImageFeatures):
+        stream = io.StringIO()
+        pairs, others = coloured_pairs(6, seed=1), coloured_pairs(2, seed=2)
+        pool = reference_pool(pairs, mean_colour)
+        images = torch.cat([pairs.images, others.images])
+        find_references(images, pool, mean_colour, "images", 3, progress=LineProgress(stream))
+        assert "features of images: 2 images" in stream.getvalue()
+        find_references(pairs.images, pool, mean_colour, "nothing new", 3, progress=LineProgress(stream))
+        assert "nothing new" not in stream.getvalue()
+
     def test_a_copy_under_another_number_is_no_reference_either(self, mean_colour: ImageFeatures):
         pairs = coloured_pairs(3, seed=1)
         doubled = PairDataset(pairs.images[[0, 1, 2, 0]], [*pairs.captions, "a copy"])

@@ -189,17 +189,17 @@ def find_references(
     """
     if not len(images):
         raise MxqvaeError(f"no {description} to score; give at least two")
-    vectors = F.normalize(features.extract(images, f"features of {description}", progress=progress), dim=1)
     numbers: dict[bytes, list[int]] = {}
     for number, image in enumerate(pool.images):
         numbers.setdefault(_digest(image), []).append(number)
+    same = [numbers.get(_digest(image), []) for image in images]
+    vectors = _features_beside(images, same, pool, features, description, progress)
     references = []
     for start, batch in zip(
         range(0, len(images), QUERIES_AT_A_TIME), vectors.split(QUERIES_AT_A_TIME), strict=True
     ):
         cosines = (batch.double() @ pool.features.double().T).round(decimals=6)  # ties are ties everywhere
-        for row, image in enumerate(images[start : start + len(batch)]):
-            itself = numbers.get(_digest(image), [])
+        for row, itself in enumerate(same[start : start + len(batch)]):
             cosines[row, itself] = -torch.inf
             if len(pool.captions) - len(itself) < num_neighbours:
                 raise MxqvaeError(
@@ -246,6 +246,23 @@ def score_similarity(
         top_5=top_5,
         top_10=top_10,
     )
+
+
+def _features_beside(
+    images: Tensor,
+    same: Sequence[Sequence[int]],
+    pool: ReferencePool,
+    features: ImageFeatures,
+    description: str,
+    progress: Progress,
+) -> Tensor:
+    """Features (N, F) of length 1 of `images`; those that are in the pool, at numbers `same`, have theirs."""
+    vectors = pool.features[[each[0] if each else 0 for each in same]]
+    new = [row for row, each in enumerate(same) if not each]
+    if new:
+        found = features.extract(images[new], f"features of {description}", progress=progress)
+        vectors[new] = F.normalize(found, dim=1)
+    return vectors
 
 
 def _digest(image: Tensor) -> bytes:
