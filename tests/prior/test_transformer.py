@@ -10,7 +10,7 @@ from torch import nn
 from mxqvae.autoencoder.code_layout import Segment, possible_codes
 from mxqvae.config import from_json, to_json
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.transformer import Prior, PriorConfig, PriorLosses
+from mxqvae.prior.transformer import CaptionFirstConfig, Prior, PriorConfig, PriorLosses
 
 SMALL = PriorConfig(
     num_codes=9,
@@ -137,3 +137,75 @@ def test_the_summary_is_the_mean_over_steps():
 def test_impossible_sizes_are_refused(change: dict[str, Any]):
     with pytest.raises(ValidationError):
         PriorConfig(**change)
+
+
+CAPTION_FIRST = dataclasses.replace(SMALL, caption_first=CaptionFirstConfig(num_codes=3, share_left_out=0.5))
+
+
+class TestCaptionFirst:
+    def test_the_order_is_the_caption_s_codes_then_the_image_s(self):
+        assert CAPTION_FIRST.order == [8, 9, 10, 0, 1, 2, 3, 4, 5, 6, 7]
+        assert SMALL.order == list(range(11))
+
+    @pytest.mark.parametrize("place", [0, 2, 3, 9])
+    def test_a_code_changes_those_drawn_after_it_and_none_before(self, place: int):
+        prior = Prior(CAPTION_FIRST).eval()
+        indices, order = torch.randint(9, (1, 11)), CAPTION_FIRST.order
+        changed = indices.clone()
+        changed[0, order[place]] = (indices[0, order[place]] + 1) % 9
+        before, after = prior.logits(indices)[0, order], prior.logits(changed)[0, order]
+        assert before[: place + 1].equal(after[: place + 1])
+        assert (before[place + 1 :] - after[place + 1 :]).abs().amax(1).all()
+
+    def test_in_eval_mode_all_codes_count(self):
+        prior, indices = Prior(CAPTION_FIRST).eval(), torch.randint(9, (4, 11))
+        surprise = torch.nn.functional.cross_entropy(prior.logits(indices).flatten(0, 1), indices.flatten())
+        torch.testing.assert_close(prior.loss(indices).total, surprise)
+
+    def test_in_training_captions_are_left_out_of_some_pairs(self):
+        """Where they are left out of all, nothing is learned of them, nor from them."""
+        always = dataclasses.replace(SMALL.transformer, dropout=0.0)
+        caption = CaptionFirstConfig(num_codes=3, share_left_out=1 - 1e-7)
+        prior = Prior(dataclasses.replace(SMALL, transformer=always, caption_first=caption))
+        indices = torch.randint(9, (4, 11))
+        others = torch.cat([indices[:, :8], torch.randint(9, (4, 3))], 1)
+        assert prior.loss(indices).total.equal(prior.loss(others).total)
+        hidden = torch.cat([indices[:, :8], torch.full((4, 3), prior.start_index)], 1)
+        image_logits = prior.logits(hidden)[:, :8]
+        surprise = torch.nn.functional.cross_entropy(image_logits.flatten(0, 1), indices[:, :8].flatten())
+        torch.testing.assert_close(prior.loss(indices).total, surprise)
+
+    def test_an_image_s_code_is_learned_from_its_caption_and_without_it(self):
+        """The caption names the image's only code, which is one of two: log 2 without it, 0 with it."""
+        caption = CaptionFirstConfig(num_codes=1, share_left_out=0.5)
+        prior = Prior(dataclasses.replace(SMALL, num_codes=4, sequence_length=2, caption_first=caption))
+        optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-2)
+        for _ in range(150):
+            code = torch.randint(2, (64, 1))
+            loss = prior.loss(torch.cat([code, code + 2], 1)).total
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        prior.eval()
+        shares = prior.logits(torch.tensor([[0, 2], [0, 3], [0, prior.start_index]]))[:, 0].softmax(-1)
+        torch.testing.assert_close(
+            shares[:, :2], torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]), atol=0.1, rtol=0
+        )
+
+    def test_the_config_is_read_back(self):
+        assert from_json(PriorConfig, to_json(CAPTION_FIRST), "config.json") == CAPTION_FIRST
+
+    @pytest.mark.parametrize(
+        ("config", "change", "message"),
+        [
+            (SMALL, {"caption_first": CaptionFirstConfig(num_codes=11)}, "must be below 11, all codes"),
+            (
+                SEGMENTED,
+                {"caption_first": CaptionFirstConfig(num_codes=4)},
+                "put the caption's segment first",
+            ),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, config: PriorConfig, change: dict[str, Any], message: str):
+        with pytest.raises(ValidationError, match=message):
+            dataclasses.replace(config, **change)

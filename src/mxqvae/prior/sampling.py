@@ -115,7 +115,7 @@ def draw_samples(
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
     sequences = PriorSequences(prior, len(samples))
-    for position in range(length):
+    for position in prior.config.order:
         indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         sequences.append(indices[:, position])
     return indices

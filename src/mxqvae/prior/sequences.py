@@ -14,24 +14,24 @@ class PriorSequences:
 
     def __init__(self, prior: Prior, num: int) -> None:
         """Begin `num` empty sequences."""
-        self.prior, self.position = prior, 0
+        self.prior, self.num_steps = prior, 0
         self._past = prior.transformer.empty_cache(num, prior.config.sequence_length)
         self._last = torch.full((num,), prior.start_index, device=prior.head.weight.device)
 
     def step(self) -> Tensor:
-        """Logits (P, K) of the next code of each; call `append` before the next step."""
-        x = (self.prior.embedding(self._last) + self.prior.positions[self.position])[:, None]
-        hidden = self.prior.transformer.step(x, self._past, self.position)[:, 0]
-        return self.prior.score(hidden, self.position)
+        """Logits (P, K) of the codes next in `PriorConfig.order`; call `append` before the next step."""
+        x = (self.prior.embedding(self._last) + self.prior.positions[self.num_steps])[:, None]
+        hidden = self.prior.transformer.step(x, self._past, self.num_steps)[:, 0]
+        return self.prior.score(hidden, self.num_steps)
 
     def append(self, codes: Tensor) -> None:
         """Let the sequences go on with `codes` (P)."""
         self._last = codes
-        self.position += 1
+        self.num_steps += 1
 
     def keep(self, rows: Tensor) -> None:
         """Go on with sequence `rows[i]` in place of sequence i, for all of `rows` (P)."""
         self._last = self._last[rows]
         for keys, values in self._past:
-            keys[:, :, : self.position] = keys[rows, :, : self.position]
-            values[:, :, : self.position] = values[rows, :, : self.position]
+            keys[:, :, : self.num_steps] = keys[rows, :, : self.num_steps]
+            values[:, :, : self.num_steps] = values[rows, :, : self.num_steps]

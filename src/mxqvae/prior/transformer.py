@@ -1,6 +1,9 @@
 """Stage 2: the prior, a causal transformer over code indices.
 
-B batch, T codes of a pair, K codes of the codebook, or of all vocabularies.
+B batch, T codes of a pair, N of them the caption's, K codes of the codebook, or of all vocabularies.
+
+Indices and logits stand in the order of the pair, image first. `PriorConfig.order` is the order in which codes
+are drawn.
 """
 
 from typing import Annotated, NamedTuple
@@ -13,6 +16,20 @@ from torch import Tensor, nn
 from mxqvae.autoencoder.code_layout import Segment, possible_codes, total_codes, total_length
 from mxqvae.config import configuration
 from mxqvae.layers.transformer import Transformer, TransformerConfig
+
+_UNCOUNTED = -100
+"""Stands for a code that is not to be predicted."""
+
+
+@configuration
+class CaptionFirstConfig:
+    """The codes of a caption, the last of a pair, are drawn before those of the image."""
+
+    num_codes: Annotated[int, Field(ge=1)]
+    """Codes N of the caption."""
+    share_left_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the training pairs whose captions are left out, so that an image's codes are learned without one
+    too: what guidance needs (Ho and Salimans 2022, section 3.2)."""
 
 
 @configuration
@@ -27,13 +44,26 @@ class PriorConfig:
     """Stretches of the sequence with a vocabulary of their own; none: one codebook everywhere."""
     transformer: TransformerConfig = TransformerConfig(num_layers=8, width=512, num_heads=8, dropout=0.1)
     """Causal layers."""
+    caption_first: CaptionFirstConfig | None = None
+    """Draw the caption first; none: in the order of the pair (the paper)."""
 
     def __post_init__(self) -> None:
+        if self.caption_first is not None:
+            if self.segments:
+                raise ValueError("caption_first is for one codebook; put the caption's segment first instead")
+            if self.caption_first.num_codes >= self.sequence_length:
+                raise ValueError(f"caption_first.num_codes must be below {self.sequence_length}, all codes")
         held = (total_codes(self.segments), total_length(self.segments))
         if self.segments and held != (self.num_codes, self.sequence_length):
             raise ValueError(
                 "num_codes and sequence_length must be the sums over segments, {} and {}".format(*held)
             )
+
+    @property
+    def order(self) -> list[int]:
+        """Positions in the pair, in the order in which their codes are drawn."""
+        first = self.sequence_length - (self.caption_first.num_codes if self.caption_first else 0)
+        return [*range(first, self.sequence_length), *range(first)]
 
     @property
     def num_choices(self) -> int:
@@ -49,10 +79,11 @@ class PriorLosses(NamedTuple):
 
 
 class Prior(nn.Module):
-    """Autoregressive distribution over code sequences: SOS, then the codes of a pair in their order.
+    """Autoregressive distribution over code sequences: SOS, then the codes of a pair as they are drawn.
 
     Own embeddings and an untied, bias-free head, as in the official code. SOS is an input only, without a
-    logit. Where the sequence has segments, codes of another segment have no probability.
+    logit; it also stands for the codes of a caption that is left out. Where the sequence has segments, codes
+    of another segment have no probability.
     """
 
     impossible: Tensor | None
@@ -80,8 +111,21 @@ class Prior(nn.Module):
         return self.loss(indices)
 
     def loss(self, indices: Tensor) -> PriorLosses:
-        """Cross-entropy of `indices` (B, T), all positions alike (official code)."""
-        return PriorLosses(F.cross_entropy(self.logits(indices).float().flatten(0, 1), indices.flatten()))
+        """Cross-entropy of `indices` (B, T), all positions alike (official code).
+
+        In training, where captions come first, some are left out; their codes then count nothing.
+        """
+        drawn = targets = indices[:, self.config.order]
+        caption = self.config.caption_first
+        if self.training and caption is not None:
+            left_out = torch.rand(len(drawn), 1, device=drawn.device) < caption.share_left_out
+            hidden = left_out & (torch.arange(drawn.shape[1], device=drawn.device) < caption.num_codes)
+            drawn, targets = (
+                drawn.masked_fill(hidden, self.start_index),
+                drawn.masked_fill(hidden, _UNCOUNTED),
+            )
+        logits = self._logits_as_drawn(drawn).float()
+        return PriorLosses(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_UNCOUNTED))
 
     def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
@@ -89,18 +133,21 @@ class Prior(nn.Module):
         return {"total": total, "prior_perplexity": float(torch.tensor(total).exp())}
 
     def logits(self, indices: Tensor) -> Tensor:
-        """Logits (B, T, K) of each code given those before it, by teacher forcing on `indices` (B, T)."""
-        start = indices.new_full((len(indices), 1), self.start_index)
-        inputs = torch.cat([start, indices[:, :-1]], dim=1)
+        """Logits (B, T, K) of each code of `indices` (B, T) given those drawn before it (teacher forcing)."""
+        order = torch.tensor(self.config.order, device=indices.device)
+        return self._logits_as_drawn(indices[:, order])[:, order.argsort()]
+
+    def _logits_as_drawn(self, drawn: Tensor) -> Tensor:
+        """Logits (B, T, K) of the codes `drawn` (B, T), both in the order in which codes are drawn."""
+        start = drawn.new_full((len(drawn), 1), self.start_index)
+        inputs = torch.cat([start, drawn[:, :-1]], dim=1)
         hidden = self.transformer(self.dropout(self.embedding(inputs) + self.positions))
         return self.score(hidden, slice(None))
 
-    def score(self, hidden: Tensor, positions: int | slice) -> Tensor:
-        """Logits (..., K) of the codes at `positions`, from the last layer's output there (..., W)."""
+    def score(self, hidden: Tensor, steps: int | slice) -> Tensor:
+        """Logits (..., K) of the codes drawn at `steps`, from the last layer's output (..., W) there."""
         logits = self.head(hidden)
-        return (
-            logits if self.impossible is None else logits.masked_fill(self.impossible[positions], -torch.inf)
-        )
+        return logits if self.impossible is None else logits.masked_fill(self.impossible[steps], -torch.inf)
 
 
 def _initialise(module: nn.Module) -> None:

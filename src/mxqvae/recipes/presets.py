@@ -16,7 +16,7 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.transformer import PriorConfig
+from mxqvae.prior.transformer import CaptionFirstConfig, PriorConfig
 
 
 def paper_autoencoder(pairs: PairShape) -> MXQVAEConfig:
@@ -54,10 +54,12 @@ def cpu_autoencoder(pairs: PairShape) -> MXQVAEConfig:
 
 
 def cpu_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
-    """A prior that two cores train in one to two hours."""
+    """A prior that two cores train in one to two hours; of a joint pair it draws the caption first."""
+    joint = isinstance(autoencoder, MXQVAEConfig)
     return replace(
         paper_prior(autoencoder),
         transformer=TransformerConfig(num_layers=6, width=192, num_heads=3, dropout=0.1),
+        caption_first=CaptionFirstConfig(num_codes=autoencoder.text.num_latents) if joint else None,
     )
 
 
