@@ -14,8 +14,8 @@ from mxqvae.autoencoder.code_layout import Segment, possible_codes
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior import sampling as module
-from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits, sample_indices
-from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.prior.sampling import SamplingConfig, draw, draw_samples, filter_logits, sample_indices
+from mxqvae.prior.transformer import CaptionFirstConfig, Prior, PriorConfig
 
 K = 9
 PLAIN = SamplingConfig(top_p=1.0)
@@ -29,11 +29,19 @@ SEGMENTS = (
 
 
 @functools.cache
-def prior_of(sequence_length: int = 6, segments: tuple[Segment, ...] = ()) -> Prior:
+def prior_of(
+    sequence_length: int = 6,
+    segments: tuple[Segment, ...] = (),
+    caption_first: CaptionFirstConfig | None = None,
+) -> Prior:
     """A prior whose codes depend on one another: its weights are larger than at the start."""
     transformer = TransformerConfig(num_layers=2, width=12, num_heads=3, dropout=0.1)
     config = PriorConfig(
-        num_codes=K, sequence_length=sequence_length, segments=segments, transformer=transformer
+        num_codes=K,
+        sequence_length=sequence_length,
+        segments=segments,
+        transformer=transformer,
+        caption_first=caption_first,
     )
     prior = Prior(config)
     for parameter in prior.parameters():
@@ -194,6 +202,10 @@ class TestSampling:
             ({"seed": -1}, "seed must be in [0, 2^64), got -1"),
             ({"seed": 2**64}, "seed must be in [0, 2^64), got 18446744073709551616"),
             (
+                {"sampling": SamplingConfig(guidance=2.0)},
+                "this prior does not draw captions first, so they cannot guide; leave guidance out",
+            ),
+            (
                 {"sampling": SamplingConfig(top_k=K + 1)},
                 "top_k must be at most 9, the codes to choose from, got 10",
             ),
@@ -249,9 +261,56 @@ class TestSegments:
         assert str(refusal.value) == "top_k must be at most 6, the codes to choose from, got 7"
 
 
+CAPTION_FIRST = CaptionFirstConfig(num_codes=2)
+
+
+class TestCaptionFirst:
+    @pytest.mark.parametrize("guidance", [1.0, 2.0])
+    def test_the_best_code_alone_is_greedy_decoding(self, guidance: float):
+        prior = prior_of(caption_first=CAPTION_FIRST)
+        greedy = SamplingConfig(top_k=1, guidance=guidance)
+        drawn = next(sample_indices(prior, greedy, num=2))
+        with torch.no_grad():
+            told = prior.logits(drawn)
+            untold = prior.logits(drawn.masked_fill(torch.arange(6) >= 4, K))
+        logits = torch.where((torch.arange(6) < 4)[:, None], untold + guidance * (told - untold), told)
+        chosen = logits.gather(2, drawn[..., None])[..., 0]
+        torch.testing.assert_close(chosen, logits.amax(-1), rtol=0, atol=1e-4)
+
+    def test_logits_step_by_step_are_those_of_teacher_forcing(self, monkeypatch: pytest.MonkeyPatch):
+        seen: list[Tensor] = []
+
+        def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
+            seen.append(logits)
+            return filter_logits(logits, sampling)
+
+        monkeypatch.setattr(module, "filter_logits", watch)
+        prior = prior_of(caption_first=CAPTION_FIRST)
+        drawn = next(sample_indices(prior, PLAIN, num=64))
+        with torch.no_grad():
+            expected = prior.logits(drawn)[:, prior.config.order]
+        torch.testing.assert_close(torch.stack(seen, dim=1), expected, rtol=1e-4, atol=1e-4)
+
+    def test_a_guided_sample_is_the_same_whatever_it_is_drawn_with(self):
+        prior, guided = prior_of(caption_first=CAPTION_FIRST), SamplingConfig(guidance=1.7)
+        many = torch.cat(list(sample_indices(prior, guided, num=100)))
+        assert next(sample_indices(prior, guided, num=1, first=70)).equal(many[70:71])
+
+    def test_a_caption_that_is_begun_with_stays_and_the_rest_is_drawn_after_it(self):
+        prior = prior_of(caption_first=CAPTION_FIRST)
+        first = draw_samples(prior, PLAIN, seed=0, samples=range(64))
+        again = draw_samples(prior, PLAIN, seed=0, samples=range(64), begun=first[:, 4:])
+        assert again.equal(first)
+        other = draw_samples(prior, PLAIN, seed=0, samples=range(64), attempt=1, begun=first[:, 4:])
+        assert other[:, 4:].equal(first[:, 4:])
+        assert (other[:, :4] != first[:, :4]).any(1).float().mean() > 0.9
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"guidance": -0.1},
+        {"guidance": math.inf},
         {"temperature": 0.0},
         {"temperature": -1.0},
         {"temperature": math.inf},

@@ -48,7 +48,10 @@ class GenerationConfig:
     num_refinements: Annotated[int, Field(ge=0)] = 0
     """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
     max_word_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is."""
+    """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is.
+
+    Where the prior draws captions first, the caption stays and the image is drawn anew.
+    """
 
 
 class SampledPairs(NamedTuple):
@@ -159,12 +162,23 @@ class PairGenerator:
 
     @torch.no_grad()
     def _finish(self, block: Block, seed: int, generation: GenerationConfig) -> SampledPairs:
-        """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it."""
+        """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it.
+
+        Where captions are drawn first a pair that is drawn anew keeps its caption: pairs with many slots are
+        doubted more often, and would become rarer.
+        """
+        caption = self.prior.config.caption_first
+        begun = block.indices[:, self.prior.config.order[: caption.num_codes if caption else 0]]
 
         def draw_again(rows: Tensor, attempt: int) -> DrawnPairs:
             samples = [block.start + row for row in rows.tolist()]
             indices = draw_samples(
-                self.prior, generation.sampling, seed=seed, samples=samples, attempt=attempt
+                self.prior,
+                generation.sampling,
+                seed=seed,
+                samples=samples,
+                attempt=attempt,
+                begun=begun[rows],
             )
             return self._refine_and_decode(indices, generation.num_refinements)
 

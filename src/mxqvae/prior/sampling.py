@@ -1,6 +1,6 @@
 """Sampling the prior: filter logits -> draw one code -> draw all codes.
 
-B samples, T codes of a pair, K codes.
+B samples, T codes of a pair, N of them the caption's, K codes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mxqvae.config import configuration
 from mxqvae.errors import MxqvaeError
-from mxqvae.prior.sequences import PriorSequences
+from mxqvae.prior.guidance import begin_sequences, check_guidance
 from mxqvae.prior.transformer import Prior
 
 BLOCK_SIZE = 64
@@ -25,8 +25,10 @@ Matrix products of other shapes round differently, and a rounding can change a c
 
 @configuration
 class SamplingConfig:
-    """How logits become a draw: divided by the temperature, then cut to top_k, then to top_p."""
+    """How logits become a draw: guided, divided by the temperature, then cut to top_k, then to top_p."""
 
+    guidance: Annotated[float, Field(ge=0)] = 1.0
+    """Above 1: images that follow their captions more closely, and vary less; see `prior.guidance`."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Below 1: safer; above: more varied."""
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -66,7 +68,8 @@ def sample_indices(
         Indices (b, T), b <= 64.
 
     Raises:
-        MxqvaeError: A count or seed out of range, or a top_k above the codes that there are to choose from.
+        MxqvaeError: A count or seed out of range, a top_k above the codes that there are to choose from, or
+            guidance where captions are not drawn first.
     """
     for block in sample_blocks(prior, sampling, num=num, seed=seed, first=first):
         yield block.indices[block.wanted]
@@ -98,11 +101,19 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
         raise MxqvaeError(
             f"top_k must be at most {num_choices}, the codes to choose from, got {sampling.top_k}"
         )
+    if sampling.guidance != 1:
+        check_guidance(prior)
 
 
 @torch.inference_mode()
 def draw_samples(
-    prior: Prior, sampling: SamplingConfig, *, seed: int, samples: Sequence[int], attempt: int = 0
+    prior: Prior,
+    sampling: SamplingConfig,
+    *,
+    seed: int,
+    samples: Sequence[int],
+    attempt: int = 0,
+    begun: Tensor | None = None,
 ) -> Tensor:
     """Indices (B, T) of B samples of `seed` by their numbers, on the prior's device.
 
@@ -110,13 +121,21 @@ def draw_samples(
 
     Args:
         attempt: Each, from 0 to 2^64 - 1, draws the same samples anew.
+        begun: (B, n) the codes that stand first in `PriorConfig.order`, such as a caption's; None: all are
+            drawn.
     """
+    if begun is None:
+        begun = torch.empty(len(samples), 0, dtype=torch.int64)
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
-    sequences = PriorSequences(prior, len(samples))
-    for position in prior.config.order:
-        indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
+    sequences = begin_sequences(prior, len(samples), sampling.guidance)
+    for step, position in enumerate(prior.config.order):
+        logits = sequences.step()
+        if step < begun.shape[1]:
+            indices[:, position] = begun[:, step]
+        else:
+            indices[:, position] = draw(filter_logits(logits, sampling), noise[:, position])
         sequences.append(indices[:, position])
     return indices
 

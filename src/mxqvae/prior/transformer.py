@@ -2,8 +2,7 @@
 
 B batch, T codes of a pair, N of them the caption's, K codes of the codebook, or of all vocabularies.
 
-Indices and logits stand in the order of the pair, image first. `PriorConfig.order` is the order in which codes
-are drawn.
+Indices and logits stand in the order of the pair, image first; `PriorConfig.order` is that of drawing.
 """
 
 from typing import Annotated, NamedTuple
@@ -28,8 +27,8 @@ class CaptionFirstConfig:
     num_codes: Annotated[int, Field(ge=1)]
     """Codes N of the caption."""
     share_left_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the training pairs whose captions are left out, so that an image's codes are learned without one
-    too: what guidance needs (Ho and Salimans 2022, section 3.2)."""
+    """Share of the training pairs whose captions are left out, so that an image's codes are learned without
+    one too: what guidance needs (Ho and Salimans 2022, section 3.2)."""
 
 
 @configuration
