@@ -46,6 +46,7 @@ from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
+from mxqvae.recipes.presets import cpu_prior
 from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
 from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
@@ -161,11 +162,7 @@ def _tiny_autoencoder(pairs: PairShape) -> MXQVAEConfig:
 
 
 def _tiny_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
-    return PriorConfig(
-        num_codes=autoencoder.num_codes,
-        sequence_length=autoencoder.sequence_length,
-        transformer=TINY_LAYER,
-    )
+    return dataclasses.replace(cpu_prior(autoencoder), transformer=TINY_LAYER)
 
 
 def _shrink(config: AutoencoderConfig, tiny: MXQVAEConfig) -> AutoencoderConfig:

@@ -150,6 +150,7 @@ def test_the_baselines_of_table_2_differ_in_their_codes_alone(row: str):
     assert list(config.segments) == expected
     assert (config.image.image, config.image.quantizer) == (joint.image, joint.quantizer)
     assert ours.prior(joint).transformer == other.prior(config).transformer
+    assert other.prior(config).caption_first is None
     same = ("num_processes", "caption_length", "autoencoder_training", "prior_training")
     assert all(getattr(ours, name) == getattr(other, name) for name in same)
     assert other.generation == dataclasses.replace(ours.generation, num_refinements=0, max_word_bits=None)

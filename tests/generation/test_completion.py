@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -14,8 +15,8 @@ from mxqvae.generation.recombination import RecombinationConfig
 from mxqvae.prior.transformer import Prior
 
 SMALL = CompletionConfig(
-    num_particles=4,
-    num_candidates=3,
+    num_captions=4,
+    num_images=3,
     num_rounds=2,
     recombination=RecombinationConfig(num_drawn=6, num_read=4, num_donors=2, num_finalists=3, num_steps=2),
 )
@@ -136,3 +137,9 @@ class TestMessages:
         apart = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
         with pytest.raises(MxqvaeError, match="only a joint autoencoder completes pairs"):
             complete(apart, only_image(real_pair))
+
+    def test_a_prior_that_draws_images_first(self, tiny_generator: PairGenerator, real_pair: PairBatch):
+        prior = Prior(dataclasses.replace(tiny_generator.prior.config, caption_first=None))
+        other = PairGenerator(tiny_generator.tokenizer, tiny_generator.autoencoder, prior)
+        with pytest.raises(MxqvaeError, match="this prior draws images before captions"):
+            complete(other, only_image(real_pair))

@@ -115,6 +115,18 @@ class TestSampling:
         assert (after[doubted] < before[doubted]).any()
         assert (after <= before + 1e-4).all()
 
+    def test_what_is_drawn_anew_keeps_its_caption_where_captions_come_first(
+        self, opinionated_generator: PairGenerator
+    ):
+        config = opinionated_generator.prior.config
+        assert config.caption_first is not None
+        caption = config.order[: config.caption_first.num_codes]
+        (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
+        strict = GenerationConfig(max_word_bits=median_bits(opinionated_generator))
+        (drawn,) = opinionated_generator.sample(64, generation=strict)
+        assert (drawn.indices != first.indices).any()
+        assert drawn.indices[:, caption].equal(first.indices[:, caption])
+
     def test_a_bound_that_all_pairs_keep_changes_nothing(self, tiny_generator: PairGenerator):
         (first,) = tiny_generator.sample(64, generation=GenerationConfig())
         (drawn,) = tiny_generator.sample(64, generation=GenerationConfig(max_word_bits=1e6))

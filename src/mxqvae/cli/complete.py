@@ -66,8 +66,8 @@ def complete(
     check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
 
     from mxqvae.data.split_file import encode_image
+    from mxqvae.generation.completion import check_completion
     from mxqvae.generation.completion import complete as complete_pairs
-    from mxqvae.generation.completion import joint_autoencoder
     from mxqvae.generation.completion_folder import write_completions
     from mxqvae.generation.partial_pairs import HiddenRegion, batch_of, parse_rectangle, read_pair
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
@@ -75,7 +75,7 @@ def complete(
 
     region = HiddenRegion(None if hide is None else parse_rectangle(hide), mask)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
-    size = joint_autoencoder(generator).config.image.image_size
+    size = check_completion(generator).config.image.image_size
     given: list[PartialPair]
     if pairs is None:
         given = [read_pair(image, caption or "", region, size)]

@@ -1,23 +1,19 @@
-"""Completes pairs that are known in part: the prior proposes codes, stage 1 says whether they fit.
+"""Completes pairs that are known in part: the prior proposes, stage 1 mends, and says what fits.
 
-Image first, then caption, as the prior writes its codes:
-
+- **Hidden words.** The prior draws captions; stage 1 reads each beside what is given of the image, which it
+  believes, and mends the words that contradict it.
+- **Hidden patches** of an image that is given in part. The prior draws the image's codes after those of a
+  whole caption. Of patches that are given the encoder's codes are taken.
 - **An image of which nothing is given** is put together from pairs that the prior drew, see `recombination`.
-- **Hidden patches** of an image that is given in part are drawn by a particle filter. The prior draws the
-  codes of a few patches at a time for many candidates; stage 1 decodes what each shows so far, encodes it
-  together with the given words and says how likely it finds these words; candidates are drawn anew in
-  proportion.
-- **Hidden words** are drawn in rounds. The image's codes, as the encoder writes them beside the caption of
-  the round before, are held fast and the prior draws the caption's codes after them.
+  The caption's codes alone do not tell it: what a digit is stands in the image's codes.
 - One candidate becomes the answer: the one whose given part is least surprising beside what was drawn.
 
 What is given is pasted over every pair on the way, and over the answer. docs/completion.md compares this with
 other ways.
 
-P candidates, T codes of a pair, the image's first, L words, K codes of the codebook.
+P candidates, T codes of a pair, the image's first, N the caption's, L words, K codes of the codebook.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -38,32 +34,26 @@ from mxqvae.generation.known_part import KnownPart, known_part
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.recombination import RecombinationConfig, Recombiner
+from mxqvae.prior.guidance import begin_sequences
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
 from mxqvae.prior.sequences import PriorSequences
 
-WORD_TEMPERATURE = 2.0
-"""Divides stage 1's logits of the given words while an image is drawn.
-
-Of words about what is not drawn yet it guesses, and with confidence: what it says of them differs by several
-nats from candidate to candidate for no reason. At 2 that noise is half as large, and what it sees still
-counts.
-"""
+NUM_CAPTIONS_KEPT = 8
+"""Of the candidates for hidden words, those that images are drawn for."""
 
 
 @configuration
 class CompletionConfig:
     """How hard an answer is looked for; each answer costs as many samples as these say."""
 
-    num_particles: Annotated[int, Field(ge=1)] = 32
+    num_captions: Annotated[int, Field(ge=1)] = 32
+    """Candidates for hidden words."""
+    num_images: Annotated[int, Field(ge=1)] = 32
     """Candidates for hidden patches."""
-    draws_per_row: Annotated[int, Field(ge=1)] = 2
-    """How often candidates are drawn anew in each row of patches, at most once a patch."""
+    num_rounds: Annotated[int, Field(ge=1)] = 3
+    """How often stage 1 mends each candidate."""
     recombination: RecombinationConfig = RecombinationConfig()
     """How an image of which nothing is given is found."""
-    num_candidates: Annotated[int, Field(ge=1)] = 8
-    """Candidates for hidden words."""
-    num_rounds: Annotated[int, Field(ge=1)] = 3
-    """Draws of the hidden words, each beside the caption of the one before."""
     sampling: SamplingConfig = SamplingConfig()
     """How the prior's logits become a draw."""
 
@@ -105,14 +95,14 @@ def complete(
         One `Completions` for each pair, in order, computed as it is asked for.
 
     Raises:
-        MxqvaeError: At once: a number out of range, a stage 1 whose halves have codes of their own, or a pair
-            that is given whole or not at all.
+        MxqvaeError: At once: a number out of range, weights that cannot complete, see `check_completion`, or
+            a pair that is given whole or not at all.
     """
     if num_answers < 1:
         raise MxqvaeError(f"num_answers must be at least 1, got {num_answers}")
     if not 0 <= seed < 2**64:
         raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
-    autoencoder = joint_autoencoder(generator)
+    autoencoder = check_completion(generator)
     parts = [
         known_part(PairBatch(image[None], token_ids[None]), autoencoder.config)
         for image, token_ids in zip(*pairs, strict=True)
@@ -133,16 +123,21 @@ def complete(
     return answers()
 
 
-def joint_autoencoder(generator: PairGenerator) -> MXQVAE:
+def check_completion(generator: PairGenerator) -> MXQVAE:
     """The stage 1 of a model that can complete pairs.
 
     Raises:
-        MxqvaeError: Its halves have codes of their own.
+        MxqvaeError: Its halves have codes of their own, or its prior draws images before captions.
     """
     if not isinstance(generator.autoencoder, MXQVAE):
         raise MxqvaeError(
             "only a joint autoencoder completes pairs, the halves of this one know nothing of each other; "
             "give weights of kind mxqvae"
+        )
+    if generator.prior.config.caption_first is None:
+        raise MxqvaeError(
+            "this prior draws images before captions and cannot propose captions for an image; "
+            "train one whose caption_first is set, as the cpu recipes do"
         )
     return generator.autoencoder
 
@@ -166,19 +161,17 @@ class _Search:
     @torch.no_grad()
     def find(self, part: KnownPart, noise: np.random.Generator) -> PairBatch:
         """One whole pair with this part in it."""
-        pairs = part.repeated(self.config.num_candidates if part.hides_words else 1)
         if part.shows_nothing:
-            token_ids = part.pair.token_ids[0]
-            image = self._recombiner.find(token_ids, part.words, noise)
-            pairs = PairBatch(image.expand_as(pairs.images), pairs.token_ids)
-        elif part.hides_pixels:
-            pairs = self._draw_images(part, noise)
-            if part.hides_words:
-                best = self._surprise(part, pairs).argsort(stable=True)[: self.config.num_candidates]
-                pairs = PairBatch(pairs.images[best], pairs.token_ids[best])
+            image = self._recombiner.find(part.pair.token_ids[0], part.words, noise)
+            part = part.beside(image)
+        pairs = part.repeated(1)
         if part.hides_words:
-            for _ in range(self.config.num_rounds):
-                pairs = self._draw_captions(part, pairs, noise)
+            pairs = self._draw_captions(part, noise)
+            order = self._surprise(part, pairs).argsort(stable=True)
+            pairs = PairBatch(*(half[order[:NUM_CAPTIONS_KEPT]] for half in pairs))
+        if part.hides_pixels:
+            rows = torch.arange(self.config.num_images) % len(pairs.images)
+            pairs = self._draw_images(part, PairBatch(*(half[rows] for half in pairs)), noise)
         best = int(self._surprise(part, pairs).argmin())
         return PairBatch(pairs.images[best][None], pairs.token_ids[best][None])
 
@@ -192,66 +185,53 @@ class _Search:
         whole = PairBatch(*(torch.cat(halves) for halves in zip(*batches, strict=True)))
         return Recombiner(self.fit, whole, config)
 
-    def _draw_images(self, part: KnownPart, noise: np.random.Generator) -> PairBatch:
-        """Pairs (P) whose images are whole; words that were hidden still are."""
-        num, grid = self.config.num_particles, self.autoencoder.config.image.grid_size
-        width = -(-grid // self.config.draws_per_row)
-        chunks = [
-            range(start + i, min(start + i + width, start + grid))
-            for start in range(0, grid * grid, grid)
-            for i in range(0, grid, width)
-        ]
-        sequences = PriorSequences(self.prior, num)
-        pairs, log_fit = part.repeated(num), torch.zeros(num, dtype=torch.float64)
+    def _draw_captions(self, part: KnownPart, noise: np.random.Generator) -> PairBatch:
+        """Pairs (P) whose captions are whole; patches that were hidden still are."""
+        pairs = part.repeated(self.config.num_captions)
         indices = self.autoencoder.encode(pairs)
-        for chunk in chunks:
-            for position in chunk:
-                logits = sequences.step()
-                if not bool(part.patches[position]):
-                    indices[:, position] = self._draw(logits, noise)
-                sequences.append(indices[:, position])
-            if bool(part.patches[chunk.start : chunk.stop].all()) and chunk.stop < self.num_image_codes:
-                continue
-            pairs = self._show(part, pairs, indices, chunk.stop)
-            encoded = self.autoencoder.encode(pairs)
-            word_bits = self.fit.word_bits(pairs.token_ids, encoded, WORD_TEMPERATURE)
-            new_fit = -math.log(2) * word_bits.masked_fill(~part.words, 0).sum(1)
-            kept = _draw_again(new_fit - log_fit, float(noise.random()))
-            sequences.keep(kept)
-            pairs, indices, log_fit = (
-                PairBatch(pairs.images[kept], pairs.token_ids),
-                indices[kept],
-                new_fit[kept],
-            )
-            # What is not drawn yet, given patches and the caption, is read again beside what has been drawn.
-            indices[:, chunk.stop :] = encoded[kept, chunk.stop :]
-        return pairs
-
-    def _show(self, part: KnownPart, pairs: PairBatch, indices: Tensor, num_drawn: int) -> PairBatch:
-        """`pairs` with the patches of the first `num_drawn` codes decoded, the given ones given."""
-        config = self.autoencoder.config.image
-        shown = torch.arange(self.num_image_codes) < num_drawn
-        pixels = shown.view(config.grid_size, config.grid_size)
-        pixels = pixels.repeat_interleave(config.cell_size, 0).repeat_interleave(config.cell_size, 1)
-        images = self.autoencoder.decode(indices).images.masked_fill(~pixels, torch.nan)
-        return part.paste_over(PairBatch(images, pairs.token_ids))
-
-    def _draw_captions(self, part: KnownPart, pairs: PairBatch, noise: np.random.Generator) -> PairBatch:
-        """`pairs` (P), whole images, with the hidden words drawn anew."""
-        indices = self.autoencoder.encode(pairs)
-        fixed = torch.cat([torch.ones(self.num_image_codes, dtype=torch.bool), part.runs])
         sequences = PriorSequences(self.prior, len(indices))
-        for position in range(indices.shape[1]):
+        num_caption_codes = indices.shape[1] - self.num_image_codes
+        for step, position in enumerate(self.prior.config.order[:num_caption_codes]):
             logits = sequences.step()
-            if not bool(fixed[position]):
+            if not bool(part.runs[step]):
+                indices[:, position] = self._draw(logits, noise)
+            elif not bool(part.runs[:step].all()):
+                # Go on with those that the given words are likely after.
+                log_shares = logits.double().log_softmax(-1).gather(1, indices[:, position, None])[:, 0]
+                kept = _draw_again(log_shares, float(noise.random()))
+                sequences.keep(kept)
+                indices = indices[kept]
+            sequences.append(indices[:, position])
+        for _ in range(self.config.num_rounds):
+            pairs = PairBatch(pairs.images, self._words(part, indices))
+            indices = self.autoencoder.encode(pairs)
+        return PairBatch(pairs.images, self._words(part, indices))
+
+    def _draw_images(self, part: KnownPart, pairs: PairBatch, noise: np.random.Generator) -> PairBatch:
+        """`pairs` (P), whole captions, with the hidden patches drawn."""
+        indices = self.autoencoder.encode(pairs)
+        sequences = begin_sequences(self.prior, len(indices), self.config.sampling.guidance)
+        for position in self.prior.config.order:
+            logits = sequences.step()
+            if position < self.num_image_codes and not bool(part.patches[position]):
                 indices[:, position] = self._draw(logits, noise)
             sequences.append(indices[:, position])
+        for _ in range(self.config.num_rounds):
+            images = self.autoencoder.decode(indices).images
+            pairs = part.paste_over(PairBatch(images, self._words(part, indices)))
+            indices = self.autoencoder.encode(pairs)
+        return pairs
+
+    def _words(self, part: KnownPart, indices: Tensor) -> Tensor:
+        """Captions (P, L) of `indices` (P, T), given words in their places."""
+        if not part.hides_words:
+            return part.pair.token_ids.expand(len(indices), -1)
         logits = self.autoencoder.decode_captions(self.autoencoder.quantizer.lookup(indices))
         if bool((part.pair.token_ids == CaptionTokenizer.end_id).any()):
             # The caption's length is given: every hidden token is a word.
             logits[..., : len(SPECIAL_TOKENS)] = -torch.inf
-            return part.paste_over(PairBatch(pairs.images, logits.argmax(-1)))
-        return part.paste_over(PairBatch(pairs.images, pad_past_end(logits.argmax(-1))))
+            return part.paste_words(logits.argmax(-1))
+        return part.paste_words(pad_past_end(logits.argmax(-1)))
 
     def _draw(self, logits: Tensor, noise: np.random.Generator) -> Tensor:
         """A code (P) from each row of `logits` (P, K)."""

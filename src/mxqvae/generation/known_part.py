@@ -45,17 +45,25 @@ class KnownPart(NamedTuple):
         """Whether a word is to be found."""
         return bool((self.pair.token_ids == CaptionTokenizer.mask_id).any())
 
+    def beside(self, image: Tensor) -> "KnownPart":
+        """The same words beside an image (3, H, W) that is given whole."""
+        return self._replace(
+            pair=PairBatch(image[None], self.pair.token_ids), patches=torch.ones_like(self.patches)
+        )
+
     def repeated(self, num: int) -> PairBatch:
         """The pair, `num` times."""
         return PairBatch(self.pair.images.expand(num, -1, -1, -1), self.pair.token_ids.expand(num, -1))
 
     def paste_over(self, pairs: PairBatch) -> PairBatch:
         """`pairs`, P of them, with every given pixel and word in its place, bit for bit."""
-        images, token_ids = self.pair
-        return PairBatch(
-            torch.where(images.isnan(), pairs.images, images),
-            torch.where(token_ids == CaptionTokenizer.mask_id, pairs.token_ids, token_ids),
-        )
+        images = self.pair.images
+        return PairBatch(torch.where(images.isnan(), pairs.images, images), self.paste_words(pairs.token_ids))
+
+    def paste_words(self, token_ids: Tensor) -> Tensor:
+        """`token_ids` (P, L) with every given word in its place."""
+        given = self.pair.token_ids
+        return torch.where(given == CaptionTokenizer.mask_id, token_ids, given)
 
 
 def known_part(pair: PairBatch, config: MXQVAEConfig) -> KnownPart:
