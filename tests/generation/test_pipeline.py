@@ -15,7 +15,7 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation import pipeline
+from mxqvae.generation import pipeline, redrawing
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
@@ -24,6 +24,7 @@ from mxqvae.generation.pipeline import (
     SampledPairs,
     find_weights,
 )
+from mxqvae.generation.redrawing import NUM_ATTEMPTS
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -116,8 +117,9 @@ class TestSampling:
         assert (after <= before + 1e-4).all()
 
     def test_what_is_drawn_anew_keeps_its_caption_where_captions_come_first(
-        self, opinionated_generator: PairGenerator
+        self, opinionated_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch
     ):
+        monkeypatch.setattr(redrawing, "NUM_ATTEMPTS", 1 + NUM_ATTEMPTS // 2)  # later ones draw a new one
         config = opinionated_generator.prior.config
         assert config.caption_first is not None
         caption = config.order[: config.caption_first.num_codes]
