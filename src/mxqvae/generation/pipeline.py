@@ -164,7 +164,7 @@ class PairGenerator:
     def _finish(self, block: Block, seed: int, generation: GenerationConfig) -> SampledPairs:
         """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it.
 
-        Where captions are drawn first, what is drawn anew keeps its caption's codes: pairs with many slots are
+        Where captions come first, what is drawn anew keeps its caption's codes: pairs with many slots are
         doubted more often, and would become rarer. Some captions fit no image, so not for ever.
         """
         caption = self.prior.config.caption_first
