@@ -12,6 +12,7 @@ from mxqvae.report.readme import fill_blocks, render_blocks
 from mxqvae.results import read_results
 
 REPOSITORY = Path(__file__).parents[1]
+CARD = "src/mxqvae/weights/caption-mnist-cpu/README.md"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -71,6 +72,8 @@ def test_the_layout_lists_what_is_there():
 def test_the_tables_are_made_from_the_results():
     blocks = render_blocks(read_results(REPOSITORY / "results"))
     assert fill_blocks(README, blocks, "README.md") == README, "run `mxqvae report`"
+    card = (REPOSITORY / CARD).read_text(encoding="utf-8")
+    assert fill_blocks(card, blocks, CARD) == card, f"run `mxqvae report --readme {CARD}`"
 
 
 @pytest.mark.parametrize("example", code_blocks("python", README))
