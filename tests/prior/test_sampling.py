@@ -58,6 +58,18 @@ def first_280_samples() -> Tensor:
     return samples(280)
 
 
+def watch_logits(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Takes the logits of each step of sampling from now on."""
+    seen: list[Tensor] = []
+
+    def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
+        seen.append(logits)
+        return filter_logits(logits, sampling)
+
+    monkeypatch.setattr(module, "filter_logits", watch)
+    return seen
+
+
 def reference_filter(logits: list[float], sampling: SamplingConfig) -> list[float]:
     """Probabilities after the filters, by the book."""
     scaled = [logit / sampling.temperature for logit in logits]
@@ -152,13 +164,7 @@ class TestSampling:
         assert prior_of().start_index == K
 
     def test_logits_step_by_step_are_those_of_teacher_forcing(self, monkeypatch: pytest.MonkeyPatch):
-        seen = []
-
-        def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
-            seen.append(logits)
-            return filter_logits(logits, sampling)
-
-        monkeypatch.setattr(module, "filter_logits", watch)
+        seen = watch_logits(monkeypatch)
         drawn = samples(64)
         with torch.no_grad():
             torch.testing.assert_close(
@@ -241,13 +247,7 @@ class TestSegments:
             assert drawn[:, position].unique().equal(possible.nonzero()[:, 0])
 
     def test_logits_step_by_step_are_those_of_teacher_forcing(self, monkeypatch: pytest.MonkeyPatch):
-        seen: list[Tensor] = []
-
-        def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
-            seen.append(logits)
-            return filter_logits(logits, sampling)
-
-        monkeypatch.setattr(module, "filter_logits", watch)
+        seen = watch_logits(monkeypatch)
         prior = prior_of(segments=SEGMENTS)
         drawn = torch.cat(list(sample_indices(prior, PLAIN, num=64)))
         with torch.no_grad():
@@ -278,13 +278,7 @@ class TestCaptionFirst:
         torch.testing.assert_close(chosen, logits.amax(-1), rtol=0, atol=1e-4)
 
     def test_logits_step_by_step_are_those_of_teacher_forcing(self, monkeypatch: pytest.MonkeyPatch):
-        seen: list[Tensor] = []
-
-        def watch(logits: Tensor, sampling: SamplingConfig) -> Tensor:
-            seen.append(logits)
-            return filter_logits(logits, sampling)
-
-        monkeypatch.setattr(module, "filter_logits", watch)
+        seen = watch_logits(monkeypatch)
         prior = prior_of(caption_first=CAPTION_FIRST)
         drawn = next(sample_indices(prior, PLAIN, num=64))
         with torch.no_grad():

@@ -36,7 +36,7 @@ def sample(
         num: Pairs to sample.
         seed: Seed of every pair.
         first: Number of the first pair.
-        guidance: Above 1, images follow their captions more closely and vary less.
+        guidance: Above 1, images follow their captions' codes more closely; 1, as learned.
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.

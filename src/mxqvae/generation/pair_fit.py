@@ -27,14 +27,10 @@ class PairFit:
         return code_bits(self.prior, indices)
 
     @torch.no_grad()
-    def word_bits(self, token_ids: Tensor, indices: Tensor, temperature: float = 1.0) -> Tensor:
-        """Bits (P, L), float64, of each word of `token_ids` (P, L) under stage 1, given codes (P, T).
-
-        Args:
-            temperature: Divides stage 1's logits; above 1, it is taken to be less sure.
-        """
+    def word_bits(self, token_ids: Tensor, indices: Tensor) -> Tensor:
+        """Bits (P, L), float64, of each word of `token_ids` (P, L) under stage 1, given codes (P, T)."""
         logits = self.autoencoder.decode_captions(self.autoencoder.quantizer.lookup(indices)).double()
-        log_shares = (logits / temperature).log_softmax(-1)
+        log_shares = logits.log_softmax(-1)
         return -log_shares.gather(-1, token_ids[..., None])[..., 0] / math.log(2)
 
     @torch.no_grad()

@@ -1,9 +1,10 @@
-"""Classifier-free guidance: images follow their captions more or less closely than the prior has learned.
+"""Classifier-free guidance: images follow their captions' codes more or less closely than the prior learned.
 
     guided logits = logits without the caption + guidance * (logits with it - logits without it)
 
 Ho and Salimans 2022, equation 6, with guidance = 1 + w, on logits of the image's codes as in Make-A-Scene
-(Gafni et al. 2022). Those of the caption's codes are left as they are.
+(Gafni et al. 2022). Those of the caption's codes are left as they are. Of a joint codebook these hold the
+form of a sentence, such as the places it fills, and not its digits and colours (docs/design.md).
 
 P sequences, K codes of the codebook.
 """

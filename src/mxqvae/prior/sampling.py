@@ -28,7 +28,7 @@ class SamplingConfig:
     """How logits become a draw: guided, divided by the temperature, then cut to top_k, then to top_p."""
 
     guidance: Annotated[float, Field(ge=0)] = 1.0
-    """Above 1: images that follow their captions more closely, and vary less; see `prior.guidance`."""
+    """Above 1: images that follow their captions' codes more closely; see `prior.guidance`."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Below 1: safer; above: more varied."""
     top_k: Annotated[int, Field(ge=1)] | None = None
