@@ -42,9 +42,6 @@ def test_fit_is_what_the_stages_say(tiny_generator: PairGenerator):
     torch.testing.assert_close(2 ** -fit.word_bits(token_ids, indices)[0], shares[:, 0].detach())
     chances = prior.logits(indices).double().softmax(-1)[0].gather(-1, indices[0, :, None])
     torch.testing.assert_close(2 ** -fit.code_bits(indices)[0], chances[:, 0].detach())
-    # Less sure: the likeliest word costs more.
-    best = autoencoder.decode_captions(codes).argmax(-1)
-    assert (fit.word_bits(best, indices, 2.0) > fit.word_bits(best, indices)).all()
 
 
 def test_images_whose_captions_share_most_are_read(tiny_generator: PairGenerator):
