@@ -10,7 +10,7 @@ import torch
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch, PairShape
-from mxqvae.device import find_device, to_device
+from mxqvae.device import find_device, multiplies_bf16, to_device
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
 
@@ -39,6 +39,20 @@ def test_each_process_of_torchrun_has_its_own_gpu(monkeypatch: pytest.MonkeyPatc
     assert find_device() == torch.device("cuda:0")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert find_device() == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("extension", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_a_cpu_multiplies_bf16_if_it_has_instructions_for_it(monkeypatch: pytest.MonkeyPatch, extension: str):
+    laptop = {"architecture": "x86_64", "avx2": True, "avx512_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: laptop)
+    assert not multiplies_bf16(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: laptop | {extension: True})
+    assert multiplies_bf16(torch.device("cpu"))
+
+
+def test_the_names_of_bf16_instructions_are_those_that_torch_knows():
+    known = torch.cpu.get_capabilities()
+    assert {"x86_64": "avx512_bf16", "arm64": "bf16"}.get(known["architecture"], "architecture") in known
 
 
 @pytest.mark.parametrize("name", ["caption-mnist-cpu", "caption-mnist-paper", "caption-mnist-cpu-i-t"])

@@ -15,7 +15,7 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation import pipeline, redrawing
+from mxqvae.generation import pipeline
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
@@ -24,7 +24,6 @@ from mxqvae.generation.pipeline import (
     SampledPairs,
     find_weights,
 )
-from mxqvae.generation.redrawing import NUM_ATTEMPTS
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -115,19 +114,6 @@ class TestSampling:
         assert drawn.indices[~doubted].equal(first.indices[~doubted])
         assert (after[doubted] < before[doubted]).any()
         assert (after <= before + 1e-4).all()
-
-    def test_what_is_drawn_anew_keeps_its_caption_where_captions_come_first(
-        self, opinionated_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr(redrawing, "NUM_ATTEMPTS", 1 + NUM_ATTEMPTS // 2)  # later ones draw a new one
-        config = opinionated_generator.prior.config
-        assert config.caption_first is not None
-        caption = config.order[: config.caption_first.num_codes]
-        (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
-        strict = GenerationConfig(max_word_bits=median_bits(opinionated_generator))
-        (drawn,) = opinionated_generator.sample(64, generation=strict)
-        assert (drawn.indices != first.indices).any()
-        assert drawn.indices[:, caption].equal(first.indices[:, caption])
 
     def test_a_bound_that_all_pairs_keep_changes_nothing(self, tiny_generator: PairGenerator):
         (first,) = tiny_generator.sample(64, generation=GenerationConfig())

@@ -287,13 +287,17 @@ class TestStep:
         assert model.weight.weight.equal(before)
         assert optimizer.param_groups[0]["lr"] == 0.0
 
+    @pytest.mark.parametrize("able", [True, False])
     @pytest.mark.parametrize("bf16", [True, False])
-    def test_autocast_is_the_config_s_choice(self, bf16: bool):
+    def test_autocast_is_the_config_s_choice_where_it_pays(
+        self, monkeypatch: pytest.MonkeyPatch, bf16: bool, able: bool
+    ):
+        monkeypatch.setattr(loop, "multiplies_bf16", lambda device: able)
         model, seen = Regression(), []
         model.on_loss = lambda: seen.append(torch.is_autocast_enabled("cpu"))
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         training_step(model, data(torch.arange(6)), optimizer, 0.1, config(bf16=bf16))
-        assert seen == [bf16]
+        assert seen == [bf16 and able]
 
 
 class TestLearningRate:

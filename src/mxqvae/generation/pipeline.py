@@ -27,7 +27,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pair_fit import PairFit
-from mxqvae.generation.redrawing import NUM_ATTEMPTS, DrawnPairs, redraw_misfits
+from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
@@ -48,10 +48,7 @@ class GenerationConfig:
     num_refinements: Annotated[int, Field(ge=0)] = 0
     """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
     max_word_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is.
-
-    Where the prior draws captions first, half of the attempts keep the caption's codes.
-    """
+    """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is."""
 
 
 class SampledPairs(NamedTuple):
@@ -162,23 +159,12 @@ class PairGenerator:
 
     @torch.no_grad()
     def _finish(self, block: Block, seed: int, generation: GenerationConfig) -> SampledPairs:
-        """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it.
-
-        Where captions come first, what is drawn anew keeps its caption's codes: pairs with many slots are
-        doubted more often, and would become rarer. Some captions fit no image, so not for ever.
-        """
-        caption = self.prior.config.caption_first
-        begun = block.indices[:, self.prior.config.order[: caption.num_codes if caption else 0]]
+        """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it."""
 
         def draw_again(rows: Tensor, attempt: int) -> DrawnPairs:
             samples = [block.start + row for row in rows.tolist()]
             indices = draw_samples(
-                self.prior,
-                generation.sampling,
-                seed=seed,
-                samples=samples,
-                attempt=attempt,
-                begun=begun[rows] if attempt <= NUM_ATTEMPTS // 2 else None,
+                self.prior, generation.sampling, seed=seed, samples=samples, attempt=attempt
             )
             return self._refine_and_decode(indices, generation.num_refinements)
 

@@ -113,7 +113,6 @@ def draw_samples(
     seed: int,
     samples: Sequence[int],
     attempt: int = 0,
-    begun: Tensor | None = None,
 ) -> Tensor:
     """Indices (B, T) of B samples of `seed` by their numbers, on the prior's device.
 
@@ -121,21 +120,13 @@ def draw_samples(
 
     Args:
         attempt: Each, from 0 to 2^64 - 1, draws the same samples anew.
-        begun: (B, n) the codes that stand first in `PriorConfig.order`, such as a caption's; None: all are
-            drawn.
     """
-    if begun is None:
-        begun = torch.empty(len(samples), 0, dtype=torch.int64)
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
     sequences = begin_sequences(prior, len(samples), sampling.guidance)
-    for step, position in enumerate(prior.config.order):
-        logits = sequences.step()
-        if step < begun.shape[1]:
-            indices[:, position] = begun[:, step]
-        else:
-            indices[:, position] = draw(filter_logits(logits, sampling), noise[:, position])
+    for position in prior.config.order:
+        indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         sequences.append(indices[:, position])
     return indices
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
-from mxqvae.device import find_device, to_device
+from mxqvae.device import find_device, multiplies_bf16, to_device
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
@@ -44,7 +44,7 @@ class TrainingConfig:
     largest_gradient_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients of a greater norm are scaled down to it."""
     bf16: bool = True
-    """Whether matrix products run in bfloat16."""
+    """Whether matrix products run in bfloat16 where the machine has instructions for it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the weights, the batch order and the masking."""
 
@@ -158,8 +158,9 @@ def training_step(
     """One optimiser step at learning rate `rate`; returns the batch's losses."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    device = next(model.parameters()).device.type
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=config.bf16):
+    device = next(model.parameters()).device
+    bf16 = config.bf16 and multiplies_bf16(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         losses = model.loss(batch)
     optimizer.zero_grad(set_to_none=True)
     losses.total.backward()
