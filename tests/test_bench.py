@@ -43,9 +43,19 @@ def test_both_sides_are_asked_for_the_same_work(all_contests: list[Contest]):
     uneven = [contest.name for contest in all_contests if contest.ours.work != contest.reference.work]
     assert [name.partition(":")[0] for name in uneven] == [
         "Unshuffled convolution to 128 at 16x16",
-        "Autoencoder step in bf16",
-        "Prior step in bf16",
+        "Autoencoder step",
+        "Prior step",
     ]
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_bf16_is_compared_where_training_uses_it(monkeypatch: pytest.MonkeyPatch, able: bool):
+    monkeypatch.setattr(bench, "multiplies_bf16", lambda device: able)
+    names = [contest.name for contest in contests(batch_size=1)]
+    assert [name.partition(":")[0] for name in names if "bf16 over fp32" in name] == (
+        ["GEMM of 2048", "Autoencoder step", "Prior step"] if able else []
+    )
+    assert ("bf16" in "".join(names)) == able
 
 
 def test_the_ratio_is_that_of_rates_turn_by_turn(monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mxqvae import results
+from mxqvae import device, results
 from mxqvae.errors import MxqvaeError
 from mxqvae.results import Table1Result, Table2Result, read_result, read_results, write_result
 
@@ -116,6 +116,15 @@ def test_the_commit_tells_whether_the_source_was_changed(tmp_path: Path, monkeyp
     assert re.fullmatch("[0-9a-f]{40}", results.current_commit())
     source.write_text("second")
     assert re.fullmatch("[0-9a-f]{40} with changes", results.current_commit())
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_cpu_that_does_not_multiply_bf16_is_told_from_one_that_does(
+    monkeypatch: pytest.MonkeyPatch, able: bool
+):
+    monkeypatch.setattr(device, "multiplies_bf16", lambda device: able)
+    described = results.describe_hardware(torch.device("cpu"))
+    assert described.endswith(", without bfloat16") == (not able)
 
 
 def test_hardware_and_versions_are_named():

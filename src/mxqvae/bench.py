@@ -1,7 +1,8 @@
 """The project's claims about speed, as contests that are held again on this machine's CPU.
 
 In a contest two ways to do the same work take turns, and the claim is the ratio of their rates: whatever else
-the machine does slows both. Weights and batches are random, no data set is needed.
+the machine does slows both. Weights and batches are random, no data set is needed. All is computed in the
+precision that training takes here: bfloat16, or float32 on a CPU that would have to emulate it.
 
 B batch, C channels, H heads, T positions, D channels of a head or code, K codes.
 """
@@ -25,6 +26,7 @@ from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.data.batch import PairBatch, PairShape
 from mxqvae.data.caption_mnist import IMAGE_SIZE, example_captions
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.device import multiplies_bf16
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
 from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig, plain_attention
@@ -101,7 +103,7 @@ def contests(batch_size: int) -> list[Contest]:
     """Every contest, with batches of `batch_size` pairs and the shapes of the presets."""
     cpu, paper = (_Preset.of(find_recipe(f"caption-mnist-{name}")) for name in ("cpu", "paper"))
     return [
-        Contest(f"GEMM of {GEMM_SIZE}: bf16 over fp32", "GFLOP", _gemm(torch.bfloat16), _gemm(torch.float32)),
+        *_precisions(),
         *_convolutions(cpu.autoencoder.image, batch_size),
         *_attentions([cpu, paper], batch_size),
         *_quantizers([cpu, paper], batch_size),
@@ -140,6 +142,21 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def _multiplies_bf16() -> bool:
+    return multiplies_bf16(torch.device("cpu"))
+
+
+def _precision() -> torch.dtype:
+    """What training computes in on this CPU."""
+    return torch.bfloat16 if _multiplies_bf16() else torch.float32
+
+
+def _precisions() -> Iterator[Contest]:
+    if _multiplies_bf16():
+        bf16, fp32 = _gemm(torch.bfloat16), _gemm(torch.float32)
+        yield Contest(f"GEMM of {GEMM_SIZE}: bf16 over fp32", "GFLOP", bf16, fp32)
+
+
 def _gemm(dtype: torch.dtype) -> Contender:
     """The ceiling: one product of large square matrices."""
     left, right = torch.randn(2, GEMM_SIZE, GEMM_SIZE).to(dtype)
@@ -149,12 +166,12 @@ def _gemm(dtype: torch.dtype) -> Contender:
 def _forward_backward(
     function: Callable[..., Tensor], inputs: Iterable[Tensor], parameters: Iterable[Tensor], gflop: float
 ) -> Contender:
-    """The function in bf16, and the gradients of its parameters and of those inputs that want one."""
+    """The function, and the gradients of its parameters and of those inputs that want one."""
     inputs = list(inputs)
     wanted = [tensor for tensor in (*inputs, *parameters) if tensor.requires_grad]
 
     def call() -> tuple[Tensor, ...]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=_multiplies_bf16()):
             output = function(*inputs)
         return torch.autograd.grad(output, wanted, torch.ones_like(output))
 
@@ -166,7 +183,7 @@ def _convolutions(image: ImageConfig, batch_size: int) -> Iterator[Contest]:
 
     def contender(layer: nn.Module, channels: int, size: int, gflop: float) -> Contender:
         # Images, of 3 channels, need no gradient.
-        x = torch.randn(batch_size, channels, size, size, dtype=torch.bfloat16, requires_grad=channels > 3)
+        x = torch.randn(batch_size, channels, size, size, dtype=_precision(), requires_grad=channels > 3)
         return _forward_backward(layer, [x], layer.parameters(), gflop * (3 if channels > 3 else 2))
 
     # Channels in and out, stride, cells a side before: where the cliff was found, then the preset's.
@@ -208,7 +225,7 @@ def _attentions(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest
     for num_heads, size, causal in shapes:
         for length in LENGTHS:
             shape = (3, batch_size, num_heads, length, size)
-            inputs = [x.requires_grad_() for x in torch.randn(shape, dtype=torch.bfloat16).unbind()]
+            inputs = [x.requires_grad_() for x in torch.randn(shape, dtype=_precision()).unbind()]
             gflop = 12 * batch_size * num_heads * length**2 * size / 1e9
             plain, fused = (
                 _forward_backward(attention, inputs, [], gflop)
@@ -268,20 +285,20 @@ def _models(preset: _Preset, batch_size: int) -> Iterator[Contest]:
 
 
 def _training_steps(name: str, model: nn.Module, batch: object, batch_size: int) -> Iterator[Contest]:
-    """An optimiser step in bf16, against one in fp32 and against the GEMM ceiling."""
+    """An optimiser step against the GEMM ceiling, and against one in fp32 where it is in bf16."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    bf16, fp32 = (
-        partial(training_step, model, batch, optimizer, 1e-4, TrainingConfig(num_steps=1, bf16=is_bf16))
-        for is_bf16 in (True, False)
+    step, fp32 = (
+        partial(training_step, model, batch, optimizer, 1e-4, TrainingConfig(num_steps=1, bf16=bf16))
+        for bf16 in (True, False)
     )
-    yield Contest(
-        f"{name} step: bf16 over fp32", "pairs", Contender(bf16, batch_size), Contender(fp32, batch_size)
-    )
+    if _multiplies_bf16():
+        sides = (Contender(step, batch_size), Contender(fp32, batch_size))
+        yield Contest(f"{name} step: bf16 over fp32", "pairs", *sides)
     with FlopCounterMode(display=False) as counter:
-        bf16()
-    step = Contender(bf16, counter.get_total_flops() / 1e9)
-    yield Contest(f"{name} step in bf16: over the bf16 GEMM", "GFLOP", step, _gemm(torch.bfloat16))
+        step()
+    ours = Contender(step, counter.get_total_flops() / 1e9)
+    yield Contest(f"{name} step: over the GEMM", "GFLOP", ours, _gemm(_precision()))
 
 
 @torch.inference_mode()

@@ -242,13 +242,19 @@ def current_commit() -> str:
 
 
 def describe_hardware(device: "torch.device") -> str:
-    """Return what a run on `device` uses, such as `2 cores of AMD EPYC 9R14` or `1 NVIDIA H100`."""
+    """Return what a run on `device` uses, such as `2 cores of AMD EPYC 9R14` or `1 NVIDIA H100`.
+
+    A CPU that does not multiply bfloat16, and so trains in float32, is said to be `without bfloat16`.
+    """
     if device.type == "cuda":
         import torch
 
         return f"1 {torch.cuda.get_device_name(device)}"
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return f"{num_cores} core{'s' * (num_cores != 1)} of {_processor_name()}"
+    from mxqvae.device import multiplies_bf16
+
+    precision = "" if multiplies_bf16(device) else ", without bfloat16"
+    return f"{num_cores} core{'s' * (num_cores != 1)} of {_processor_name()}{precision}"
 
 
 def list_versions() -> dict[str, str]:
