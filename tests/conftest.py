@@ -215,6 +215,7 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
                 sampling=dataclasses.replace(recipe.generation.sampling, top_k=None),
                 # An untrained stage 1 finds every pair odd; no word of a small vocabulary costs 20 bits.
                 max_word_bits=recipe.generation.max_word_bits and 20.0,
+                max_caption_code_bits=recipe.generation.max_caption_code_bits and 20.0,
             ),
         )
 

@@ -135,7 +135,8 @@ def train_prior(
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
     # A prior that has hardly learned anything draws nothing that fits: its pictures show what it draws.
-    generator = PairGenerator(tokenizer, autoencoder, model, replace(recipe.generation, max_word_bits=None))
+    plain = replace(recipe.generation, max_word_bits=None, max_caption_code_bits=None)
+    generator = PairGenerator(tokenizer, autoencoder, model, plain)
 
     def picture(step: int) -> None:
         sampled = next(generator.sample(2 * NUM_PICTURED))

@@ -35,7 +35,7 @@ def short_recipe() -> Iterator[None]:
             prior_training=dataclasses.replace(recipe.prior_training, **training),
             num_processes=1,
             # After two steps stage 1 finds every pair odd.
-            generation=dataclasses.replace(recipe.generation, max_word_bits=20.0),
+            generation=dataclasses.replace(recipe.generation, max_word_bits=20.0, max_caption_code_bits=20.0),
         )
         patch.setitem(RECIPES, "short", short)
         yield

@@ -34,7 +34,7 @@ def test_pairs_are_those_of_the_model(run: Run, tiny_model: Path, tmp_path: Path
 def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp_path: Path):
     out = tmp_path / "samples"
     filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9)
-    arguments = (*filters, "--max-word-bits", "inf", "--json")
+    arguments = (*filters, "--max-word-bits", "inf", "--max-caption-code-bits", 15, "--json")
     code, printed, _ = run(
         "sample", "--weights", tiny_model, "--num", 2, "--first", 70, "--out", out, *arguments
     )
@@ -42,7 +42,9 @@ def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp
     assert json.loads(printed)["max_word_bits"] is None
     sampling = SamplingConfig(temperature=0.5, top_k=3, top_p=0.9)
     generator = PairGenerator.from_pretrained(tiny_model)
-    generation = replace(generator.generation, sampling=sampling, max_word_bits=None)
+    generation = replace(
+        generator.generation, sampling=sampling, max_word_bits=None, max_caption_code_bits=15.0
+    )
     (pairs,) = generator.sample(2, first=70, generation=generation)
     assert (out / "00070.png").exists()
     np.testing.assert_array_equal(read_sample_folder(out).images, pairs.images)
@@ -66,6 +68,7 @@ def test_json_is_all_that_is_printed(run: Run, tiny_model: Path, tmp_path: Path)
         "top_p": 0.99,
         "num_refinements": 2,
         "max_word_bits": 20.0,
+        "max_caption_code_bits": 20.0,
         "weights": str(tiny_model),
         "out": str(out),
     }
@@ -103,6 +106,7 @@ def test_the_defaults_are_those_of_the_library():
         (("--num-refinements", -1), "--num-refinements must be at least 0, got -1"),
         (("--max-word-bits", 0), "--max-word-bits must be above 0, got 0.0"),
         (("--max-word-bits", "nan"), "--max-word-bits must be above 0, got nan"),
+        (("--max-caption-code-bits", 0), "--max-caption-code-bits must be above 0, got 0.0"),
         (("--guidance", -1), "--guidance must be at least 0, got -1.0"),
         (("--guidance", "nan"), "--guidance must be at least 0, got nan"),
         (("--guidance", "inf"), "--guidance must be at least 0, got inf"),

@@ -15,7 +15,7 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation import pipeline
+from mxqvae.generation import pipeline, redrawing
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
@@ -24,6 +24,8 @@ from mxqvae.generation.pipeline import (
     SampledPairs,
     find_weights,
 )
+from mxqvae.generation.redrawing import NUM_ATTEMPTS
+from mxqvae.prior.bits import code_bits
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -63,6 +65,12 @@ def median_bits(generator: PairGenerator) -> float:
     """Half of the pairs of seed 0, refined once, have a word dearer than this."""
     (pairs,) = generator.sample(64, generation=GenerationConfig(num_refinements=1))
     return float(worst_word_bits(generator, pairs).median())
+
+
+def caption_code_bits(generator: PairGenerator, pairs: SampledPairs) -> torch.Tensor:
+    """Bits of each pair's rarest caption code."""
+    bits = code_bits(generator.prior, pairs.indices)
+    return bits[:, list(generator.prior.config.caption_positions)].amax(1)
 
 
 def equal(first: SampledPairs, second: SampledPairs) -> bool:
@@ -115,9 +123,31 @@ class TestSampling:
         assert (after[doubted] < before[doubted]).any()
         assert (after <= before + 1e-4).all()
 
-    def test_a_bound_that_all_pairs_keep_changes_nothing(self, tiny_generator: PairGenerator):
+    def test_what_is_drawn_anew_keeps_its_caption_in_half_of_the_attempts(
+        self, opinionated_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(redrawing, "NUM_ATTEMPTS", 1 + NUM_ATTEMPTS // 2)  # later ones draw a new one
+        caption = list(opinionated_generator.prior.config.caption_positions)
+        (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
+        strict = GenerationConfig(max_word_bits=median_bits(opinionated_generator))
+        (drawn,) = opinionated_generator.sample(64, generation=strict)
+        assert (drawn.indices != first.indices).any()
+        assert drawn.indices[:, caption].equal(first.indices[:, caption])
+
+    def test_captions_with_a_rare_code_are_drawn_anew(self, opinionated_generator: PairGenerator):
+        (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
+        before = caption_code_bits(opinionated_generator, first)
+        bound = float(before.median())
+        (drawn,) = opinionated_generator.sample(64, generation=GenerationConfig(max_caption_code_bits=bound))
+        after = caption_code_bits(opinionated_generator, drawn)
+        assert drawn.indices[before <= bound].equal(first.indices[before <= bound])
+        assert (after <= before + 1e-4).all()
+        assert (after <= bound + 1e-4).float().mean() > 0.9
+
+    def test_bounds_that_all_pairs_keep_change_nothing(self, tiny_generator: PairGenerator):
         (first,) = tiny_generator.sample(64, generation=GenerationConfig())
-        (drawn,) = tiny_generator.sample(64, generation=GenerationConfig(max_word_bits=1e6))
+        loose = GenerationConfig(max_word_bits=1e6, max_caption_code_bits=1e6)
+        (drawn,) = tiny_generator.sample(64, generation=loose)
         assert equal(first, drawn)
 
     def test_pairs_are_as_people_look_at_them(self, tiny_generator: PairGenerator):
@@ -256,6 +286,10 @@ class TestHalvesApart:
             MxqvaeError, match="image and caption apart and cannot tell which pairs fit; leave"
         ):
             generator.sample(1, generation=GenerationConfig(max_word_bits=1.0))
+
+    def test_captions_that_are_not_drawn_first_cannot_be_judged_alone(self, generator: PairGenerator):
+        with pytest.raises(MxqvaeError, match="leave max_caption_code_bits out"):
+            generator.sample(1, generation=GenerationConfig(max_caption_code_bits=10.0))
 
     def test_a_prior_of_another_layout_is_refused(
         self, generator: PairGenerator, tiny_recipe_of: Callable[[str], Recipe]

@@ -1,21 +1,22 @@
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from mxqvae.data.batch import PairBatch
 from mxqvae.generation.redrawing import NUM_ATTEMPTS, NUM_TOGETHER, DrawnPairs, redraw_misfits
 
 
 def drawn_of(bits: Tensor) -> DrawnPairs:
-    """Pairs of which the first word costs that many bits, as `worst_word_bits` has it."""
+    """Pairs that fit as badly as their first word says."""
     return DrawnPairs(bits[:, None].long(), bits[:, None, None, None].float(), bits[:, None].long())
 
 
-def worst_word_bits(pairs: PairBatch) -> Tensor:
-    return pairs.token_ids[:, 0].double()
+def misfit_over(bound: float) -> Callable[[DrawnPairs], Tensor]:
+    return lambda pairs: pairs.token_ids[:, 0].double() / bound
 
 
 class Redraws:
-    """Draws whose bits fall by one with each attempt."""
+    """Draws whose misfits fall by one with each attempt."""
 
     def __init__(self, start: Tensor) -> None:
         self.start = start
@@ -28,7 +29,7 @@ class Redraws:
 
 def redrawn(start: Tensor, bound: float) -> tuple[list[int], list[tuple[list[int], int]]]:
     draws = Redraws(start)
-    done = redraw_misfits(drawn_of(start), bound, worst_word_bits=worst_word_bits, draw_again=draws)
+    done = redraw_misfits(drawn_of(start), misfit=misfit_over(bound), draw_again=draws)
     assert done.token_ids.equal(done.indices)
     assert done.images[:, 0, 0, 0].long().equal(done.indices[:, 0])
     return done.indices[:, 0].tolist(), draws.calls
@@ -52,8 +53,7 @@ def test_a_worse_draw_is_not_taken():
     start = torch.tensor([9, 8])
     worse = redraw_misfits(
         drawn_of(start),
-        1.0,
-        worst_word_bits=worst_word_bits,
+        misfit=misfit_over(1.0),
         draw_again=lambda rows, attempt: drawn_of(start[rows] + attempt),
     )
     assert worse.indices[:, 0].tolist() == [9, 8]
@@ -61,7 +61,7 @@ def test_a_worse_draw_is_not_taken():
 
 def test_what_was_given_stays_as_it_was():
     drawn = drawn_of(torch.tensor([9, 0]))
-    redraw_misfits(drawn, 1.0, worst_word_bits=worst_word_bits, draw_again=Redraws(torch.tensor([9, 0])))
+    redraw_misfits(drawn, misfit=misfit_over(1.0), draw_again=Redraws(torch.tensor([9, 0])))
     assert drawn.indices[:, 0].tolist() == [9, 0]
 
 

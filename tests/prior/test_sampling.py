@@ -14,7 +14,7 @@ from mxqvae.autoencoder.code_layout import Segment, possible_codes
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior import sampling as module
-from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits, sample_indices
+from mxqvae.prior.sampling import SamplingConfig, draw, draw_samples, filter_logits, sample_indices
 from mxqvae.prior.transformer import CaptionFirstConfig, Prior, PriorConfig
 
 K = 9
@@ -289,6 +289,18 @@ class TestCaptionFirst:
         prior, guided = prior_of(caption_first=CAPTION_FIRST), SamplingConfig(guidance=1.7)
         many = torch.cat(list(sample_indices(prior, guided, num=100)))
         assert next(sample_indices(prior, guided, num=1, first=70)).equal(many[70:71])
+
+    def test_what_is_given_stays_and_the_rest_is_drawn_after_it(self):
+        prior = prior_of(caption_first=CAPTION_FIRST)
+        first = draw_samples(prior, PLAIN, seed=0, samples=range(64))
+        caption = first.clone()
+        caption[:, :4] = -1
+        assert draw_samples(prior, PLAIN, seed=0, samples=range(64), given=caption).equal(first)
+        caption[:32] = -1
+        other = draw_samples(prior, PLAIN, seed=0, samples=range(64), attempt=1, given=caption)
+        assert other[32:, 4:].equal(first[32:, 4:])
+        assert (other[32:, :4] != first[32:, :4]).any(1).float().mean() > 0.9
+        assert other[:32].equal(draw_samples(prior, PLAIN, seed=0, samples=range(64), attempt=1)[:32])
 
 
 @pytest.mark.parametrize(

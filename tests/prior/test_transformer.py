@@ -146,6 +146,8 @@ class TestCaptionFirst:
     def test_the_order_is_the_caption_s_codes_then_the_image_s(self):
         assert CAPTION_FIRST.order == [8, 9, 10, 0, 1, 2, 3, 4, 5, 6, 7]
         assert SMALL.order == list(range(11))
+        assert CAPTION_FIRST.caption_positions == range(8, 11)
+        assert not SMALL.caption_positions
 
     @pytest.mark.parametrize("place", [0, 2, 3, 9])
     def test_a_code_changes_those_drawn_after_it_and_none_before(self, place: int):

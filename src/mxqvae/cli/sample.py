@@ -22,6 +22,7 @@ def sample(
     top_p: FloatOrNone = None,
     num_refinements: IntOrNone = None,
     max_word_bits: FloatOrNone = None,
+    max_caption_code_bits: FloatOrNone = None,
     weights: TextOrNone = None,
     json: bool = False,
     overwrite: bool = False,
@@ -42,6 +43,7 @@ def sample(
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
         num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
         max_word_bits: Draw a pair anew, 7 times at most, while stage 1 finds a word of it dearer; inf: never.
+        max_caption_code_bits: The same for codes of the caption that the prior finds dearer; inf: never.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
@@ -54,8 +56,10 @@ def sample(
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
     if top_p is not None and not 0 < top_p <= 1:
         raise MxqvaeError(f"--top-p must be above 0 and at most 1, got {top_p}")
-    if max_word_bits is not None and not max_word_bits > 0:
-        raise MxqvaeError(f"--max-word-bits must be above 0, got {max_word_bits}")
+    bounds = _given(max_word_bits=max_word_bits, max_caption_code_bits=max_caption_code_bits)
+    for name, bound in bounds.items():
+        if not bound > 0:
+            raise MxqvaeError(f"--{name.replace('_', '-')} must be above 0, got {bound}")
 
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
@@ -69,7 +73,8 @@ def sample(
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
     filters = _given(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
-    mending = _given(num_refinements=num_refinements, max_word_bits=max_word_bits)
+    endless = {name: None if bound == float("inf") else bound for name, bound in bounds.items()}
+    mending = _given(num_refinements=num_refinements) | endless
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     if holds_latent_pairs(folder):
         if filters | mending:
@@ -80,8 +85,6 @@ def sample(
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
     else:
         generator = PairGenerator.from_pretrained(folder).to(find_device())
-        if max_word_bits == float("inf"):
-            mending["max_word_bits"] = None
         sampling = replace(generator.generation.sampling, **filters)
         generation = replace(generator.generation, sampling=sampling, **mending)
         drawn_as = to_tree(generation)

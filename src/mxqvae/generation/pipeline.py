@@ -10,6 +10,7 @@ A model folder, and a hub repository, holds
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -27,7 +28,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pair_fit import PairFit
-from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
+from mxqvae.generation.redrawing import NUM_ATTEMPTS, DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
@@ -49,6 +50,12 @@ class GenerationConfig:
     """How often drawn codes pass through stage 1, see `PairGenerator.refine`."""
     max_word_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """A pair that has a word dearer than this to stage 1 is drawn anew, see `redrawing`; none: no pair is."""
+    max_caption_code_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Where captions are drawn first: so is a pair that has a caption's code dearer than this to the prior.
+
+    Otherwise half of the attempts keep the caption: captions with many slots are doubted more often, and
+    would become rarer.
+    """
 
 
 class SampledPairs(NamedTuple):
@@ -136,14 +143,20 @@ class PairGenerator:
             generation: How they are drawn; None: as the weights bring it.
 
         Raises:
-            MxqvaeError: At once, a number out of range, see `sample_indices`, or a bound on the bits of words
-                where stage 1 encodes image and caption apart and so cannot tell.
+            MxqvaeError: At once, a number out of range, see `sample_indices`; a bound on the bits of words
+                where stage 1 encodes image and caption apart and so cannot tell; or one on those of captions'
+                codes where the prior does not draw captions first.
         """
         generation = self.generation if generation is None else generation
         sampling = generation.sampling
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
         if generation.max_word_bits is not None:
             self._joint_autoencoder()
+        if generation.max_caption_code_bits is not None and self.prior.config.caption_first is None:
+            raise MxqvaeError(
+                "this prior does not draw captions first and cannot judge them alone; "
+                "leave max_caption_code_bits out"
+            )
         blocks = sample_blocks(self.prior, sampling, num=num, seed=seed, first=first)
         return (self._finish(block, seed, generation) for block in blocks)
 
@@ -160,24 +173,54 @@ class PairGenerator:
     @torch.no_grad()
     def _finish(self, block: Block, seed: int, generation: GenerationConfig) -> SampledPairs:
         """Refine, decode and mend a whole block, whose fixed shape keeps roundings the same, then cut it."""
-
-        def draw_again(rows: Tensor, attempt: int) -> DrawnPairs:
-            samples = [block.start + row for row in rows.tolist()]
-            indices = draw_samples(
-                self.prior, generation.sampling, seed=seed, samples=samples, attempt=attempt
-            )
-            return self._refine_and_decode(indices, generation.num_refinements)
-
         drawn = self._refine_and_decode(block.indices, generation.num_refinements)
-        if generation.max_word_bits is not None:
-            fit = PairFit(self._joint_autoencoder(), self.prior)
+        if generation.max_word_bits is not None or generation.max_caption_code_bits is not None:
+            kept = self._captions_to_keep(block.indices, drawn, generation)
+
+            def draw_again(rows: Tensor, attempt: int) -> DrawnPairs:
+                indices = draw_samples(
+                    self.prior,
+                    generation.sampling,
+                    seed=seed,
+                    samples=[block.start + row for row in rows.tolist()],
+                    attempt=attempt,
+                    given=kept[rows] if attempt <= NUM_ATTEMPTS // 2 else None,
+                )
+                return self._refine_and_decode(indices, generation.num_refinements)
+
             drawn = redraw_misfits(
-                drawn,
-                generation.max_word_bits,
-                worst_word_bits=fit.worst_word_bits,
-                draw_again=draw_again,
+                drawn, misfit=lambda pairs: self._misfit(pairs, generation), draw_again=draw_again
             )
         return self._shown(DrawnPairs(*(part[block.wanted] for part in drawn)))
+
+    def _misfit(self, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
+        """How far each of B pairs is beyond the bounds, (B,): above 1, beyond one of them."""
+        excess = torch.zeros(len(drawn.indices), dtype=torch.float64, device=drawn.indices.device)
+        if generation.max_word_bits is not None:
+            bits = self._fit.worst_word_bits(PairBatch(*drawn[1:]))
+            excess = excess.maximum(bits / generation.max_word_bits)
+        if generation.max_caption_code_bits is not None:
+            bits = self._fit.code_bits(drawn.indices)[:, list(self.prior.config.caption_positions)].amax(1)
+            excess = excess.maximum(bits / generation.max_caption_code_bits)
+        return excess
+
+    def _captions_to_keep(self, codes: Tensor, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
+        """Codes (B, T) that an attempt to draw pairs anew may keep, -1 elsewhere: plausible captions.
+
+        Args:
+            codes: (B, T), as the prior drew them.
+            drawn: What became of them.
+        """
+        kept = torch.full_like(codes, -1)
+        positions = list(self.prior.config.caption_positions)
+        kept[:, positions] = codes[:, positions]
+        implausible = self._misfit(drawn, replace(generation, max_word_bits=None)) > 1
+        kept[implausible.cpu()] = -1
+        return kept
+
+    @property
+    def _fit(self) -> PairFit:
+        return PairFit(self._joint_autoencoder(), self.prior)
 
     def _refine_and_decode(self, indices: Tensor, num_refinements: int) -> DrawnPairs:
         indices = indices.to(self.device)

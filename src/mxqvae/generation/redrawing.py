@@ -1,7 +1,10 @@
-"""Draws pairs anew of which stage 1, reading image and caption once more, doubts a word.
+"""Draws misfits anew: rejection sampling with both stages as critics.
 
-That is rejection sampling with stage 1 as the critic. It reads as the audit does: where stage 1 has seen
+Stage 1, reading image and caption once more, doubts a word. It reads as the audit does: where it has seen
 captions that lie, a word is dear that the image contradicts, or of which it shows something in between.
+
+The prior finds a code of the caption rare. A caption that names one place twice can fit its image to the
+letter; what stage 1 made of its codes is nothing that the prior would draw.
 
 B pairs, T codes of a pair, H and W pixels, L words.
 """
@@ -12,10 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mxqvae.data.batch import PairBatch
-
 NUM_ATTEMPTS = 8
-"""Draws of a pair at most; of these the one whose worst word is cheapest is kept."""
+"""Draws of a pair at most; of these the one that fits best is kept."""
 NUM_TOGETHER = 8
 """Pairs drawn anew together, always, so that they round the same; see `prior.sampling.BLOCK_SIZE`."""
 
@@ -33,30 +34,29 @@ class DrawnPairs(NamedTuple):
 
 def redraw_misfits(
     drawn: DrawnPairs,
-    max_word_bits: float,
     *,
-    worst_word_bits: Callable[[PairBatch], Tensor],
+    misfit: Callable[[DrawnPairs], Tensor],
     draw_again: Callable[[Tensor, int], DrawnPairs],
 ) -> DrawnPairs:
-    """`drawn`, with better pairs in place of those that have a word above `max_word_bits`.
+    """`drawn`, with better pairs in place of those that do not fit.
 
     Args:
-        worst_word_bits: Bits (B,) of the word of each pair that stage 1 doubts most.
+        misfit: How badly each pair fits, (B,): above 1 it is drawn anew.
         draw_again: Draws a pair for each of `NUM_TOGETHER` rows, the last of them several times where fewer
             are left; its second argument is the number of the attempt, from 1.
     """
     parts = [part.clone() for part in drawn]
-    bits = worst_word_bits(PairBatch(*drawn[1:]))
+    worst = misfit(drawn)
     for attempt in range(1, NUM_ATTEMPTS):
-        misfits = (bits > max_word_bits).nonzero()[:, 0]
+        misfits = (worst > 1).nonzero()[:, 0]
         if not len(misfits):
             break
         for rows in misfits.split(NUM_TOGETHER):
             filled = torch.cat([rows, rows[-1:].expand(NUM_TOGETHER - len(rows))])
             again = draw_again(filled, attempt)
-            new_bits = worst_word_bits(PairBatch(*again[1:]))[: len(rows)]
-            better = (new_bits < bits[rows]).nonzero()[:, 0]
-            for part, new in zip(parts, again, strict=True):
-                part[rows[better]] = new[better]
-            bits[rows[better]] = new_bits[better]
+            new = misfit(again)[: len(rows)]
+            better = (new < worst[rows]).nonzero()[:, 0]
+            for part, redrawn in zip(parts, again, strict=True):
+                part[rows[better]] = redrawn[better]
+            worst[rows[better]] = new[better]
     return DrawnPairs(*parts)

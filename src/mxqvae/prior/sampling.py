@@ -113,6 +113,7 @@ def draw_samples(
     seed: int,
     samples: Sequence[int],
     attempt: int = 0,
+    given: Tensor | None = None,
 ) -> Tensor:
     """Indices (B, T) of B samples of `seed` by their numbers, on the prior's device.
 
@@ -120,13 +121,17 @@ def draw_samples(
 
     Args:
         attempt: Each, from 0 to 2^64 - 1, draws the same samples anew.
+        given: (B, T) codes that stay, such as a caption's, and -1 where one is to be drawn; None: all are.
     """
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
     sequences = begin_sequences(prior, len(samples), sampling.guidance)
     for position in prior.config.order:
-        indices[:, position] = draw(filter_logits(sequences.step(), sampling), noise[:, position])
+        codes = draw(filter_logits(sequences.step(), sampling), noise[:, position])
+        if given is not None:
+            codes = torch.where(given[:, position] < 0, codes, given[:, position])
+        indices[:, position] = codes
         sequences.append(indices[:, position])
     return indices
 

@@ -61,8 +61,14 @@ class PriorConfig:
     @property
     def order(self) -> list[int]:
         """Positions in the pair, in the order in which their codes are drawn."""
-        first = self.sequence_length - (self.caption_first.num_codes if self.caption_first else 0)
-        return [*range(first, self.sequence_length), *range(first)]
+        first = self.caption_positions.start
+        return [*self.caption_positions, *range(first)]
+
+    @property
+    def caption_positions(self) -> range:
+        """Positions in the pair of a caption that is drawn first; none where it is not."""
+        num_codes = self.caption_first.num_codes if self.caption_first else 0
+        return range(self.sequence_length - num_codes, self.sequence_length)
 
     @property
     def num_choices(self) -> int:

@@ -37,7 +37,7 @@ NUM_PICTURED = 8
 
 def _ways(generation: GenerationConfig) -> dict[str, GenerationConfig]:
     """How pairs are drawn for each score: as the recipe says, and without its later steps."""
-    refined = replace(generation, max_word_bits=None)
+    refined = replace(generation, max_word_bits=None, max_caption_code_bits=None)
     return {
         "samples_as_drawn": replace(refined, num_refinements=0),
         "samples_refined": refined,
@@ -125,7 +125,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                 "num_samples": self.num_samples,
             },
             run=lambda: timed(sample),
-            minutes=2,
+            minutes=4,
         )
 
     def _score(self, result: str, row: Row, made: list[Step], sampled: Mapping[str, Step]) -> float:
