@@ -19,12 +19,12 @@ from mxqvae.generation import pipeline, redrawing
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
+    NUM_ATTEMPTS_THAT_KEEP,
     GenerationConfig,
     PairGenerator,
     SampledPairs,
     find_weights,
 )
-from mxqvae.generation.redrawing import NUM_ATTEMPTS
 from mxqvae.prior.bits import code_bits
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
@@ -123,10 +123,11 @@ class TestSampling:
         assert (after[doubted] < before[doubted]).any()
         assert (after <= before + 1e-4).all()
 
-    def test_what_is_drawn_anew_keeps_its_caption_in_half_of_the_attempts(
+    def test_what_is_drawn_anew_keeps_its_caption_in_the_first_attempts(
         self, opinionated_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(redrawing, "NUM_ATTEMPTS", 1 + NUM_ATTEMPTS // 2)  # later ones draw a new one
+        # Later ones draw a new one.
+        monkeypatch.setattr(redrawing, "NUM_ATTEMPTS", 1 + NUM_ATTEMPTS_THAT_KEEP)
         caption = list(opinionated_generator.prior.config.caption_positions)
         (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
         strict = GenerationConfig(max_word_bits=median_bits(opinionated_generator))

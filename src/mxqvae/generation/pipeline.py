@@ -28,7 +28,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pair_fit import PairFit
-from mxqvae.generation.redrawing import NUM_ATTEMPTS, DrawnPairs, redraw_misfits
+from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
@@ -36,6 +36,11 @@ from mxqvae.prior.transformer import Prior, PriorConfig
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
 """Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
+NUM_ATTEMPTS_THAT_KEEP = 2
+"""Attempts to draw a pair anew that keep a plausible caption, where captions are drawn first.
+
+Captions with many slots are doubted more often, and would become rarer. But some fit no image.
+"""
 TOKENIZER_FILE = "tokenizer.json"
 GENERATION_FILE = "generation.json"
 
@@ -53,8 +58,7 @@ class GenerationConfig:
     max_caption_code_bits: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Where captions are drawn first: so is a pair that has a caption's code dearer than this to the prior.
 
-    Otherwise half of the attempts keep the caption: captions with many slots are doubted more often, and
-    would become rarer.
+    Otherwise the first attempts keep the caption, see `NUM_ATTEMPTS_THAT_KEEP`.
     """
 
 
@@ -184,7 +188,7 @@ class PairGenerator:
                     seed=seed,
                     samples=[block.start + row for row in rows.tolist()],
                     attempt=attempt,
-                    given=kept[rows] if attempt <= NUM_ATTEMPTS // 2 else None,
+                    given=kept[rows] if attempt <= NUM_ATTEMPTS_THAT_KEEP else None,
                 )
                 return self._refine_and_decode(indices, generation.num_refinements)
 
