@@ -117,7 +117,7 @@ class Run:
     commit: str
     """The source it was run from, see `current_commit`."""
     hardware: str
-    """The machine, see `describe_hardware`."""
+    """The machine, or the machines of its steps, see `describe_hardware`."""
     versions: dict[str, str]
     """Versions of Python and of the packages that matter, see `list_versions`."""
     cost: Cost

@@ -3,10 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.reproduction.work_folder import RECORDS_FILE, Step, WorkFolder
-from mxqvae.results import current_commit
+from mxqvae.results import current_commit, describe_hardware
 
 
 @pytest.fixture
@@ -99,6 +100,19 @@ def test_commits_are_named_first_to_last(folder: WorkFolder, step: Callable[...,
     tree["first"]["commit"] = "0123 with changes"
     records.write_text(json.dumps(tree))
     assert folder.commits(steps) == f"0123 to {current_commit()}"
+
+
+def test_machines_are_named_in_the_order_of_the_steps(folder: WorkFolder, step: Callable[..., Step]):
+    steps = [step("first"), step("second"), step("third")]
+    folder.execute(steps)
+    here = describe_hardware(torch.device("cpu"))
+    assert folder.hardware(steps) == here
+    records = folder.folder / RECORDS_FILE
+    tree = json.loads(records.read_text())
+    tree["first"]["hardware"] = "1 abacus"
+    del tree["second"]["hardware"]  # as before it was recorded
+    records.write_text(json.dumps(tree))
+    assert folder.hardware(steps) == f"1 abacus; {here}"
 
 
 def test_damaged_records_are_named(folder: WorkFolder, step: Callable[..., Step]):

@@ -152,6 +152,8 @@ def _run(
     reproduction: "Reproduction", names: Sequence[str], rows: Mapping[str, "Row"], dry_run: bool
 ) -> bool:
     """Run the rows, or print what that takes; returns whether they were run."""
+    from mxqvae.device import find_device, multiplies_bf16
+
     plan = {name: reproduction.steps(name) for name in names or rows}
     folder = reproduction.folder
     if dry_run:
@@ -167,6 +169,8 @@ def _run(
                 cost = "done" if is_done else known
                 print(f"  {step.name:<36} {cost:>8}   {step.made}")
         print(f"To do: about {minutes:g} minutes on two cores")
+        if not multiplies_bf16(find_device()):
+            print("This CPU has no instructions for bfloat16: training takes about three times as long")
         return False
     for steps in plan.values():
         folder.check(steps)

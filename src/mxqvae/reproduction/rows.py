@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
 from mxqvae.data.batch import PairShape
@@ -21,7 +19,7 @@ from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.reproduction.work_folder import Step, WorkFolder
-from mxqvae.results import Cost, describe_hardware, list_versions
+from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
 from mxqvae.training.loop import TrainingConfig
 
@@ -178,7 +176,7 @@ class Reproduction(ABC):
             "recipe": row.recipe,
             "seed": self.seed,
             "commit": self.folder.commits(made),
-            "hardware": describe_hardware(torch.device("cpu")),
+            "hardware": self.folder.hardware(made),
             "versions": list_versions(),
             "cost": Cost(**{kind: round(cost, 1) for kind, cost in costs.items()}),
             "date": datetime.date.today(),

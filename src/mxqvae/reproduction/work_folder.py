@@ -1,6 +1,6 @@
 """A folder of finished steps: each is made once, and not mistaken for one that was made with other settings.
 
-steps.json    for each finished step: settings, seconds, commit
+steps.json    for each finished step: settings, seconds, commit, hardware
 """
 
 import json
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.results import current_commit
+from mxqvae.results import current_commit, describe_hardware
 
 RECORDS_FILE = "steps.json"
 
@@ -93,6 +94,13 @@ class WorkFolder:
         commits.append(current_commit())
         return commits[0] if len(set(commits)) == 1 else f"{commits[0].split()[0]} to {commits[-1]}"
 
+    def hardware(self, steps: Sequence[Step]) -> str:
+        """The machines that `steps` ran on, in their order, and this one."""
+        records = self._records()
+        found = [records[step.name].get("hardware") for step in steps if step.name in records]
+        machines = dict.fromkeys(machine for machine in [*found, describe_hardware(find_device())] if machine)
+        return "; ".join(machines)
+
     def _records(self) -> dict[str, dict[str, Any]]:
         path = self.folder / RECORDS_FILE
         if not path.exists():
@@ -105,7 +113,12 @@ class WorkFolder:
             ) from None
 
     def _record(self, step: Step, seconds: float) -> None:
-        record = {"settings": step.settings, "seconds": round(seconds, 1), "commit": current_commit()}
+        record = {
+            "settings": step.settings,
+            "seconds": round(seconds, 1),
+            "commit": current_commit(),
+            "hardware": describe_hardware(find_device()),
+        }
         with new_output_file(self.folder / RECORDS_FILE) as partial:
             text = json.dumps(self._records() | {step.name: record}, indent=2)
             partial.write_text(text + "\n", encoding="utf-8")
