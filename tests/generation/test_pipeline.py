@@ -25,7 +25,7 @@ from mxqvae.generation.pipeline import (
     SampledPairs,
     find_weights,
 )
-from mxqvae.prior.bits import code_bits
+from mxqvae.prior.bits import caption_code_bits
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -67,10 +67,9 @@ def median_bits(generator: PairGenerator) -> float:
     return float(worst_word_bits(generator, pairs).median())
 
 
-def caption_code_bits(generator: PairGenerator, pairs: SampledPairs) -> torch.Tensor:
+def rarest_code_bits(generator: PairGenerator, pairs: SampledPairs) -> torch.Tensor:
     """Bits of each pair's rarest caption code."""
-    bits = code_bits(generator.prior, pairs.indices)
-    return bits[:, list(generator.prior.config.caption_positions)].amax(1)
+    return caption_code_bits(generator.prior, pairs.indices).amax(1)
 
 
 def equal(first: SampledPairs, second: SampledPairs) -> bool:
@@ -137,10 +136,10 @@ class TestSampling:
 
     def test_captions_with_a_rare_code_are_drawn_anew(self, opinionated_generator: PairGenerator):
         (first,) = opinionated_generator.sample(64, generation=GenerationConfig())
-        before = caption_code_bits(opinionated_generator, first)
+        before = rarest_code_bits(opinionated_generator, first)
         bound = float(before.median())
         (drawn,) = opinionated_generator.sample(64, generation=GenerationConfig(max_caption_code_bits=bound))
-        after = caption_code_bits(opinionated_generator, drawn)
+        after = rarest_code_bits(opinionated_generator, drawn)
         assert drawn.indices[before <= bound].equal(first.indices[before <= bound])
         assert (after <= before + 1e-4).all()
         assert (after <= bound + 1e-4).float().mean() > 0.9

@@ -7,8 +7,8 @@ import torch
 
 from mxqvae.autoencoder.code_layout import Segment
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.bits import code_bits, pair_bits
-from mxqvae.prior.transformer import Prior, PriorConfig
+from mxqvae.prior.bits import caption_code_bits, code_bits, pair_bits
+from mxqvae.prior.transformer import CaptionFirstConfig, Prior, PriorConfig
 
 SMALL = PriorConfig(
     num_codes=9,
@@ -77,3 +77,10 @@ def test_codes_of_another_segment_are_impossible_and_the_rest_is_finite():
     bits = code_bits(uniform_prior(SEGMENTED), torch.tensor([[0, 3, 4], [0, 5, 6], [0, 1, 2]]))
     expected = [[2, 2, math.log2(3)], [2, math.inf, math.log2(3)], [2, 2, math.inf]]
     torch.testing.assert_close(bits, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_captions_that_are_drawn_first_cost_the_same_alone():
+    prior = sharp_prior(replace(SMALL, caption_first=CaptionFirstConfig(num_codes=3)))
+    indices = torch.randint(9, (5, 11))
+    whole = code_bits(prior, indices)[:, 8:]
+    torch.testing.assert_close(caption_code_bits(prior, indices), whole, rtol=1e-4, atol=1e-4)

@@ -168,9 +168,12 @@ def _run(
                 known = "unknown" if step.minutes is None else f"{step.minutes:g} min"
                 cost = "done" if is_done else known
                 print(f"  {step.name:<36} {cost:>8}   {step.made}")
-        print(f"To do: about {minutes:g} minutes on two cores")
-        if not multiplies_bf16(find_device()):
-            print("This CPU has no instructions for bfloat16: training takes about three times as long")
+        here = (
+            ""
+            if multiplies_bf16(find_device())
+            else "; training is in float32 here: two or three times as long"
+        )
+        print(f"To do: about {minutes:g} minutes on two cores{here}")
         return False
     for steps in plan.values():
         folder.check(steps)

@@ -31,6 +31,7 @@ from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
+from mxqvae.prior.bits import caption_code_bits
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
@@ -201,10 +202,11 @@ class PairGenerator:
         """How far each of B pairs is beyond the bounds, (B,): above 1, beyond one of them."""
         excess = torch.zeros(len(drawn.indices), dtype=torch.float64, device=drawn.indices.device)
         if generation.max_word_bits is not None:
-            bits = self._fit.worst_word_bits(PairBatch(*drawn[1:]))
+            fit = PairFit(self._joint_autoencoder(), self.prior)
+            bits = fit.worst_word_bits(PairBatch(*drawn[1:]))
             excess = excess.maximum(bits / generation.max_word_bits)
         if generation.max_caption_code_bits is not None:
-            bits = self._fit.code_bits(drawn.indices)[:, list(self.prior.config.caption_positions)].amax(1)
+            bits = caption_code_bits(self.prior, drawn.indices).amax(1)
             excess = excess.maximum(bits / generation.max_caption_code_bits)
         return excess
 
@@ -221,10 +223,6 @@ class PairGenerator:
         implausible = self._misfit(drawn, replace(generation, max_word_bits=None)) > 1
         kept[implausible.cpu()] = -1
         return kept
-
-    @property
-    def _fit(self) -> PairFit:
-        return PairFit(self._joint_autoencoder(), self.prior)
 
     def _refine_and_decode(self, indices: Tensor, num_refinements: int) -> DrawnPairs:
         indices = indices.to(self.device)

@@ -2,7 +2,7 @@
 
     bits(code t) = -log2 p(code t | codes before it)        bits(pair) = their sum over the codes
 
-B batch, T codes of a pair, K codes of the codebook or of all vocabularies.
+B batch, T codes of a pair, N of them the caption's, K codes of the codebook or of all vocabularies.
 """
 
 import math
@@ -27,5 +27,16 @@ def code_bits(prior: Prior, indices: Tensor) -> Tensor:
     Args:
         prior: In eval mode; its logits may be -inf, though not those of all codes at once.
     """
-    log_shares = prior.logits(indices).double().log_softmax(-1)  # nats
+    return _bits(prior.logits(indices), indices)
+
+
+@torch.no_grad()
+def caption_code_bits(prior: Prior, indices: Tensor) -> Tensor:
+    """The same (B, N) of the captions' codes alone, where these are drawn first: the rest is not computed."""
+    codes = indices[:, list(prior.config.caption_positions)]
+    return _bits(prior.logits_as_drawn(codes), codes)
+
+
+def _bits(logits: Tensor, indices: Tensor) -> Tensor:
+    log_shares = logits.double().log_softmax(-1)  # nats
     return -log_shares.gather(-1, indices[..., None])[..., 0] / math.log(2)

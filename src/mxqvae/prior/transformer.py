@@ -129,7 +129,7 @@ class Prior(nn.Module):
                 drawn.masked_fill(hidden, self.start_index),
                 drawn.masked_fill(hidden, _UNCOUNTED),
             )
-        logits = self._logits_as_drawn(drawn).float()
+        logits = self.logits_as_drawn(drawn).float()
         return PriorLosses(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_UNCOUNTED))
 
     def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
@@ -140,14 +140,15 @@ class Prior(nn.Module):
     def logits(self, indices: Tensor) -> Tensor:
         """Logits (B, T, K) of each code of `indices` (B, T) given those drawn before it (teacher forcing)."""
         order = torch.tensor(self.config.order, device=indices.device)
-        return self._logits_as_drawn(indices[:, order])[:, order.argsort()]
+        return self.logits_as_drawn(indices[:, order])[:, order.argsort()]
 
-    def _logits_as_drawn(self, drawn: Tensor) -> Tensor:
-        """Logits (B, T, K) of the codes `drawn` (B, T), both in the order in which codes are drawn."""
+    def logits_as_drawn(self, drawn: Tensor) -> Tensor:
+        """Logits (B, n, K) of the first n codes in the order in which they are drawn, `drawn` (B, n)."""
+        num = drawn.shape[1]
         start = drawn.new_full((len(drawn), 1), self.start_index)
         inputs = torch.cat([start, drawn[:, :-1]], dim=1)
-        hidden = self.transformer(self.dropout(self.embedding(inputs) + self.positions))
-        return self.score(hidden, slice(None))
+        hidden = self.transformer(self.dropout(self.embedding(inputs) + self.positions[:num]))
+        return self.score(hidden, slice(num))
 
     def score(self, hidden: Tensor, steps: int | slice) -> Tensor:
         """Logits (..., K) of the codes drawn at `steps`, from the last layer's output (..., W) there."""
