@@ -4,7 +4,7 @@ Stage 1, reading image and caption once more, doubts a word. It reads as the aud
 captions that lie, a word is dear that the image contradicts, or of which it shows something in between.
 
 The prior finds a code of the caption rare. A caption that names one place twice can fit its image to the
-letter; what stage 1 made of its codes is nothing that the prior would draw.
+letter; its codes, as stage 1 reads them, are often such as the prior would hardly draw.
 
 B pairs, T codes of a pair, H and W pixels, L words.
 """
