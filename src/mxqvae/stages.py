@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +134,7 @@ def train_prior(
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
     # A prior that has hardly learned anything draws nothing that fits: its pictures show what it draws.
-    plain = replace(recipe.generation, max_word_bits=None, max_caption_code_bits=None)
-    generator = PairGenerator(tokenizer, autoencoder, model, plain)
+    generator = PairGenerator(tokenizer, autoencoder, model, recipe.generation.without_redraws())
 
     def picture(step: int) -> None:
         sampled = next(generator.sample(2 * NUM_PICTURED))

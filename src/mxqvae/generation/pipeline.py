@@ -62,6 +62,10 @@ class GenerationConfig:
     Otherwise the first attempts keep the caption, see `NUM_ATTEMPTS_THAT_KEEP`.
     """
 
+    def without_redraws(self) -> "GenerationConfig":
+        """The same, but no pair is drawn anew."""
+        return replace(self, max_word_bits=None, max_caption_code_bits=None)
+
 
 class SampledPairs(NamedTuple):
     """B pairs, as people look at them."""

@@ -37,7 +37,7 @@ NUM_PICTURED = 8
 
 def _ways(generation: GenerationConfig) -> dict[str, GenerationConfig]:
     """How pairs are drawn for each score: as the recipe says, and without its later steps."""
-    refined = replace(generation, max_word_bits=None, max_caption_code_bits=None)
+    refined = generation.without_redraws()
     return {
         "samples_as_drawn": replace(refined, num_refinements=0),
         "samples_refined": refined,
