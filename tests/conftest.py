@@ -43,10 +43,12 @@ from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_ne
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.prior.reader import CaptionReader, ReaderConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
-from mxqvae.recipes.presets import cpu_prior
+from mxqvae.recipes.presets import cpu_prior, reader
+from mxqvae.recipes.recipe import ReaderRecipe
 from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
 from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
@@ -165,6 +167,10 @@ def _tiny_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
     return dataclasses.replace(cpu_prior(autoencoder), transformer=TINY_LAYER)
 
 
+def _tiny_reader(autoencoder: AutoencoderConfig, prior: PriorConfig) -> ReaderConfig:
+    return dataclasses.replace(reader(autoencoder, prior), words=TINY_LAYER)
+
+
 def _shrink(config: AutoencoderConfig, tiny: MXQVAEConfig) -> AutoencoderConfig:
     """The same model with the sizes of `tiny`."""
     sizes = {"latent_size": tiny.latent_size, "quantizer": tiny.quantizer}
@@ -193,6 +199,7 @@ def tiny_recipe() -> Recipe:
         autoencoder_training=training,
         prior=_tiny_prior,
         prior_training=training,
+        reader=ReaderRecipe(config=_tiny_reader, training=training),
         generation=GenerationConfig(sampling=SamplingConfig(temperature=0.9), num_refinements=1),
     )
 
@@ -210,6 +217,7 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
             autoencoder_training=tiny_recipe.autoencoder_training,
             prior=lambda autoencoder: dataclasses.replace(recipe.prior(autoencoder), transformer=TINY_LAYER),
             prior_training=tiny_recipe.prior_training,
+            reader=recipe.reader and tiny_recipe.reader,
             generation=dataclasses.replace(
                 recipe.generation,
                 sampling=dataclasses.replace(recipe.generation.sampling, top_k=None),
@@ -232,11 +240,17 @@ def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.Mo
 
 @pytest.fixture
 def tiny_generator(tiny_recipe: Recipe, caption_mnist_small: Path) -> PairGenerator:
-    """Both stages of the tiny recipe as they start, untrained."""
+    """Both stages and the reader of the tiny recipe as they start, untrained."""
     pairs = PairDataset.from_parquet(caption_mnist_small, "train")
     tokenizer = CaptionTokenizer.train(pairs.captions)
     autoencoder = tiny_recipe.autoencoder(pairs.shape(tokenizer))
-    return PairGenerator(tokenizer, build_autoencoder(autoencoder), Prior(tiny_recipe.prior(autoencoder)))
+    prior = tiny_recipe.prior(autoencoder)
+    return PairGenerator(
+        tokenizer,
+        build_autoencoder(autoencoder),
+        Prior(prior),
+        reader=CaptionReader(_tiny_reader(autoencoder, prior)),
+    )
 
 
 def _read_pairs(kind: str, num_consistent: int, num: int) -> list[ReadPair]:

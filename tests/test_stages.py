@@ -22,19 +22,26 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.stages import derive_autoencoder, encode_pairs, tokenizer_of, train_autoencoder, train_prior
+from mxqvae.stages import (
+    derive_autoencoder,
+    encode_pairs,
+    tokenizer_of,
+    train_autoencoder,
+    train_prior,
+    train_reader,
+)
 from mxqvae.training import loop
 
-WEIGHTS = [Path("autoencoder/model.safetensors"), Path("prior/model.safetensors")]
-TRAINERS = {"autoencoder": train_autoencoder, "prior": train_prior}
+TRAINERS = {"autoencoder": train_autoencoder, "prior": train_prior, "reader": train_reader}
+WEIGHTS = [Path(stage, "model.safetensors") for stage in TRAINERS]
 
 
 @pytest.fixture(scope="module")
 def model(tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder after both stages. Shared: tests do not write into it."""
+    """A model folder after both stages and the reader. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("stages") / "model"
-    train_autoencoder(tiny_recipe, caption_mnist_small, out)
-    train_prior(tiny_recipe, caption_mnist_small, out)
+    for train in TRAINERS.values():
+        train(tiny_recipe, caption_mnist_small, out)
     return out
 
 
@@ -86,7 +93,7 @@ class TestModelFolder:
         tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
         assert tokenizer.decode(tokenizer.encode(captions)) == captions
 
-    @pytest.mark.parametrize("stage", ["autoencoder", "prior"])
+    @pytest.mark.parametrize("stage", TRAINERS)
     def test_the_log_has_the_first_step_and_the_last(self, model: Path, stage: str):
         lines = [json.loads(line) for line in (model / "runs" / stage / "log.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [1, 4]
@@ -100,7 +107,12 @@ class TestModelFolder:
             assert 0 <= figures["words_right"] <= 1
 
     @pytest.mark.parametrize(
-        "picture", ["autoencoder/reconstructions-0000004.png", "prior/samples-0000004.png"]
+        "picture",
+        [
+            "autoencoder/reconstructions-0000004.png",
+            "prior/samples-0000004.png",
+            "reader/images-for-captions-0000004.png",
+        ],
     )
     def test_pictures_show_how_far_it_is(self, model: Path, picture: str):
         with Image.open(model / "runs" / picture) as image:
@@ -119,9 +131,10 @@ class TestResuming:
         stopping: pytest.MonkeyPatch,
     ):
         out = tmp_path / "model"
-        if stage == "prior":
-            shutil.copytree(model / "autoencoder", out / "autoencoder")
+        for earlier in list(TRAINERS)[: list(TRAINERS).index(stage)]:
+            shutil.copytree(model / earlier, out / earlier)
             shutil.copy(model / "tokenizer.json", out)
+            shutil.copy(model / "generation.json", out)
         with pytest.raises(KeyboardInterrupt):
             TRAINERS[stage](tiny_recipe, caption_mnist_small, out)
         assert not (out / stage / "model.safetensors").exists() or stage == "autoencoder"
@@ -140,8 +153,8 @@ class TestResuming:
     ):
         out = shutil.copytree(model, tmp_path / "model")
         monkeypatch.setattr(loop, "training_step", pytest.fail)
-        train_autoencoder(tiny_recipe, caption_mnist_small, out)
-        train_prior(tiny_recipe, caption_mnist_small, out)
+        for train in TRAINERS.values():
+            train(tiny_recipe, caption_mnist_small, out)
         for weights in WEIGHTS:
             assert (out / weights).read_bytes() == (model / weights).read_bytes()
 
@@ -150,7 +163,13 @@ class TestResuming:
     ):
         out = shutil.copytree(model, tmp_path / "model")
         training = dataclasses.replace(tiny_recipe.prior_training, learning_rate=0.5)
-        other = dataclasses.replace(tiny_recipe, prior_training=training, autoencoder_training=training)
+        assert tiny_recipe.reader is not None
+        other = dataclasses.replace(
+            tiny_recipe,
+            prior_training=training,
+            autoencoder_training=training,
+            reader=dataclasses.replace(tiny_recipe.reader, training=training),
+        )
         for stage in TRAINERS.values():
             with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another"):
                 stage(other, caption_mnist_small, out)
@@ -320,6 +339,29 @@ class TestEncoding:
         kept.write_bytes(kept.read_bytes()[:-1])
         train_prior(tiny_recipe, caption_mnist_small, out)
         assert (out / WEIGHTS[1]).read_bytes() == (model / WEIGHTS[1]).read_bytes()
+
+
+class TestReader:
+    def test_it_leaves_both_stages_as_they_are(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("reader"))
+        train_reader(tiny_recipe, caption_mnist_small, out)
+        for weights in WEIGHTS:
+            assert (out / weights).read_bytes() == (model / weights).read_bytes()
+
+    def test_that_of_another_prior_does_not_resume(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior"))
+        train_prior(tiny_recipe, caption_mnist_small, out, seed=5)
+        with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
+            train_reader(tiny_recipe, caption_mnist_small, out)
+
+    def test_a_recipe_without_one_says_so(self, tiny_recipe: Recipe, caption_mnist_small: Path, model: Path):
+        recipe = dataclasses.replace(tiny_recipe, reader=None)
+        with pytest.raises(MxqvaeError, match="this recipe has no reader"):
+            train_reader(recipe, caption_mnist_small, model)
 
 
 class TestBadInput:

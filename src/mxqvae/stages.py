@@ -1,6 +1,7 @@
-"""Trains stage 1, then stage 2, by a recipe, into a model folder that `PairGenerator.from_pretrained` opens.
+"""Trains stage 1, stage 2, and a reader, by a recipe, into a model folder that `PairGenerator` opens.
 
-Beside the finished weights, `runs/autoencoder` and `runs/prior` in it keep checkpoint, log and pictures.
+Beside the finished weights, `runs/autoencoder`, `runs/prior` and `runs/reader` in it keep checkpoint, log and
+pictures.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import find_device, to_device
 from mxqvae.errors import MxqvaeError
+from mxqvae.generation.completion import CompletionConfig, complete
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import (
     TOKENIZER_FILE,
@@ -34,6 +36,7 @@ from mxqvae.generation.pipeline import (
 )
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import WEIGHTS_FILE, save_pretrained
+from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
@@ -42,6 +45,8 @@ from mxqvae.training.processes import companions, process_rank
 
 PAIRS_AT_A_TIME = 250
 NUM_PICTURED = 8
+_PICTURED = CompletionConfig(num_images=1, num_rounds=1)
+"""Pictures show what a reader makes the prior draw, not the best of many draws."""
 
 
 def train_autoencoder(
@@ -128,7 +133,7 @@ def train_prior(
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     run = out / "runs" / "prior"
-    indices = _training_indices(recipe, data, out, autoencoder, tokenizer, progress)
+    indices = _training_codes(recipe, data, out, autoencoder, tokenizer, progress).indices
     training = _seeded(recipe.prior_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
@@ -149,9 +154,7 @@ def train_prior(
             len(indices),
             training,
             run,
-            identity=_identity(
-                config, training, recipe.num_processes, hashlib.sha256(indices.numpy().tobytes()).hexdigest()
-            ),
+            identity=_identity(config, training, recipe.num_processes, _digest(indices)),
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
@@ -159,6 +162,57 @@ def train_prior(
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
         save_generation(out, recipe.generation)
+    return seconds
+
+
+def train_reader(
+    recipe: Recipe, data: Path, out: Path, seed: int | None = None, *, progress: Progress | None = None
+) -> float:
+    """Train the reader of the prior in `out`, which stays as it is, on the training split of `data`; resumes.
+
+    Returns:
+        Seconds of training, earlier sessions included, code extraction not.
+
+    Raises:
+        MxqvaeError: A recipe without a reader, no prior in `out`, or a data set that does not fit it.
+    """
+    if recipe.reader is None:
+        raise MxqvaeError("this recipe has no reader: its stage 1 is not joint; take another recipe")
+    generator = PairGenerator.from_pretrained(out)
+    autoencoder, tokenizer, prior = generator.autoencoder, generator.tokenizer, generator.prior
+    run = out / "runs" / "reader"
+    pairs = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
+    training = _seeded(recipe.reader.training, seed)
+    torch.manual_seed(training.seed)
+    config = recipe.reader.config(autoencoder.config, prior.config)
+    reader = CaptionReader(config)
+    learned_from = _digest(*pairs, *prior.state_dict().values())
+
+    def picture(step: int) -> None:
+        token_ids = pairs.token_ids[: 2 * NUM_PICTURED]
+        size = autoencoder.config.image_size
+        captions_alone = PairBatch(torch.full((len(token_ids), 3, size, size), torch.nan), token_ids)
+        reading = PairGenerator(tokenizer, autoencoder, prior, reader=reader)
+        found = list(complete(reading, captions_alone, num_answers=1, config=_PICTURED))
+        images = to_bytes(torch.cat([answers.pairs.images for answers in found])).numpy()
+        sheet = contact_sheet(images, tokenizer.decode(token_ids), columns=NUM_PICTURED)
+        with new_output_file(run / f"images-for-captions-{step:07d}.png") as path:
+            sheet.save(path, format="PNG")
+
+    with companions(recipe.num_processes, train_reader, recipe, data, out, seed):
+        seconds = train(
+            ReadingPrior(prior, reader),
+            lambda rows: CodedPairs(pairs.indices[rows], pairs.token_ids[rows]),
+            len(pairs.indices),
+            training,
+            run,
+            identity=_identity(config, training, recipe.num_processes, learned_from),
+            description="train reader",
+            progress=progress,
+            on_checkpoint=picture,
+        )
+    if process_rank() == 0:
+        save_pretrained(out / "reader", config, reader)
     return seconds
 
 
@@ -193,23 +247,24 @@ def encode_pairs(
     return torch.cat(parts)
 
 
-def _training_indices(
+def _training_codes(
     recipe: Recipe,
     data: Path,
     out: Path,
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
     progress: Progress | None,
-) -> Tensor:
-    """`encode_pairs` of the training split, kept in the run's folder for resumed runs and other processes.
+) -> CodedPairs:
+    """Codes and captions of the training split, kept in the folder for resumed runs and other processes.
 
     The images are not kept in memory: codes take a hundredth of it.
     """
     pairs = PairDataset.from_parquet(data, "train").whole()
     if not len(pairs):
-        raise MxqvaeError(f"data set {data}: no image has a caption; the prior learns from whole pairs")
+        raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
     # Mirrored images are further pairs: their codes are others.
     views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
+    token_ids = tokenizer.encode(pairs.captions).repeat(len(views), 1)
     path = out / "runs" / "prior" / "indices.safetensors"
     weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
     content = weights + "".join(pairs.digest() for pairs in views).encode()
@@ -217,11 +272,11 @@ def _training_indices(
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("identity") == identity:
-            return file.get_tensor("indices").long()
+            return CodedPairs(file.get_tensor("indices").long(), token_ids)
     indices = torch.cat([encode_pairs(autoencoder, tokenizer, pairs, progress=progress) for pairs in views])
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
-    return indices
+    return CodedPairs(indices, token_ids)
 
 
 def tokenizer_of(data: Path, captions: Sequence[str], max_length: int | None) -> CaptionTokenizer:
@@ -256,6 +311,10 @@ def _identity(config: Any, training: TrainingConfig, num_processes: int, data: s
     """What a checkpoint belongs to: the settings and the data it was trained on."""
     settings = {"model": to_tree(config), "training": to_tree(training), "processes": num_processes}
     return json.dumps(settings | {"data": data})
+
+
+def _digest(*tensors: Tensor) -> str:
+    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
 
 
 def check_model_folder(out: Path) -> None:

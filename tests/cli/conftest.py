@@ -25,14 +25,18 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 @pytest.fixture(scope="session", autouse=True)
 def short_recipe() -> Iterator[None]:
-    """While these tests run there is a recipe `short`: two steps of each stage, in one process."""
+    """While these tests run there is a recipe `short`: two steps of all that learns, in one process."""
     recipe = RECIPES["caption-mnist-cpu"]
+    assert recipe.reader is not None
     training = {"num_steps": 2, "batch_size": 8}
     with pytest.MonkeyPatch.context() as patch:
         short = dataclasses.replace(
             recipe,
             autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **training),
             prior_training=dataclasses.replace(recipe.prior_training, **training),
+            reader=dataclasses.replace(
+                recipe.reader, training=dataclasses.replace(recipe.reader.training, **training)
+            ),
             num_processes=1,
             # After two steps stage 1 finds every pair odd.
             generation=dataclasses.replace(recipe.generation, max_word_bits=20.0, max_caption_code_bits=20.0),
@@ -45,7 +49,7 @@ def short_recipe() -> Iterator[None]:
 def tiny_model(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder after `short`: all parts, no skill. Shared: tests do not write into it."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    for stage in ("autoencoder", "prior"):
+    for stage in ("autoencoder", "prior", "reader"):
         assert (
             main(["train", stage, "--recipe", "short", "--data", str(caption_mnist_small), "--out", str(out)])
             == 0

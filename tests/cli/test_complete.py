@@ -9,15 +9,9 @@ from PIL import Image
 from mxqvae.data.pairs import PairDataset
 from mxqvae.generation import completion
 from mxqvae.generation.completion import CompletionConfig
-from mxqvae.generation.recombination import RecombinationConfig
 
 Run = Callable[..., tuple[int, str, str]]
-SMALL = CompletionConfig(
-    num_captions=2,
-    num_images=2,
-    num_rounds=1,
-    recombination=RecombinationConfig(num_drawn=4, num_read=3, num_donors=1, num_finalists=2, num_steps=1),
-)
+SMALL = CompletionConfig(num_captions=2, num_images=2, num_rounds=1)
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ SHORT = ("--recipe", "short")
 TWO_STEPS = ("--set", "num_steps=2", "--set", "batch_size=8")
 
 
-def test_both_stages_leave_a_model_that_samples(tiny_model: Path):
+def test_the_stages_leave_a_model_that_samples(tiny_model: Path):
     (pairs,) = PairGenerator.from_pretrained(tiny_model).sample(2)
     assert pairs.images.shape == (2, 64, 64, 3)
-    for stage in ("autoencoder", "prior"):
+    for stage in ("autoencoder", "prior", "reader"):
         lines = (tiny_model / "runs" / stage / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2]
 
@@ -121,6 +121,13 @@ def test_the_prior_needs_a_trained_autoencoder(run: Run, caption_mnist_small: Pa
     assert code == 2
     assert "mxqvae train autoencoder" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, tiny_model: Path):
+    command = ("train", "reader", "--recipe", "caption-mnist-cpu-i-t", "--data", caption_mnist_small)
+    code, printed, err = run(*command, "--out", tiny_model)
+    assert (code, printed) == (2, "")
+    assert err == "mxqvae: error: this recipe has no reader: its stage 1 is not joint; take another recipe\n"
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_kept(

@@ -11,15 +11,13 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, Completions, complete
 from mxqvae.generation.pipeline import PairGenerator
-from mxqvae.generation.recombination import RecombinationConfig
+from mxqvae.prior.guidance import GuidedSequences
 from mxqvae.prior.transformer import Prior
 
-SMALL = CompletionConfig(
-    num_captions=4,
-    num_images=3,
-    num_rounds=2,
-    recombination=RecombinationConfig(num_drawn=6, num_read=4, num_donors=2, num_finalists=3, num_steps=2),
-)
+SMALL = CompletionConfig(num_captions=4, num_images=3, num_rounds=2)
+
+ONE_ROUND = dataclasses.replace(SMALL, num_rounds=1)
+"""An untrained stage 1 makes all images alike when it reads them again."""
 
 
 @pytest.fixture
@@ -51,8 +49,10 @@ def words_of_no_image(pair: PairBatch) -> PairBatch:
 WAYS = [only_image, only_caption, half_of_both, words_of_no_image]
 
 
-def answers(generator: PairGenerator, pairs: PairBatch, num: int = 2, seed: int = 3) -> list[Completions]:
-    return list(complete(generator, pairs, num_answers=num, seed=seed, config=SMALL))
+def answers(
+    generator: PairGenerator, pairs: PairBatch, num: int = 2, seed: int = 3, config: CompletionConfig = SMALL
+) -> list[Completions]:
+    return list(complete(generator, pairs, num_answers=num, seed=seed, config=config))
 
 
 def join(*batches: PairBatch) -> PairBatch:
@@ -99,9 +99,42 @@ class TestAnswers:
         assert last.bits[place] == one.bits[0]
 
 
+def test_without_a_reader_the_rest_is_found(tiny_generator: PairGenerator, real_pair: PairBatch):
+    tiny_generator.reader = None
+    (found,) = answers(tiny_generator, half_of_both(real_pair))
+    assert len(found.captions) == 2
+
+
+def test_images_follow_what_is_read(tiny_generator: PairGenerator, real_pair: PairBatch):
+    assert tiny_generator.reader is not None
+    given = only_caption(real_pair)
+    (before,) = answers(tiny_generator, given, config=ONE_ROUND)
+    for parameter in tiny_generator.reader.parameters():
+        torch.nn.init.normal_(parameter)
+    (after,) = answers(tiny_generator, given, config=ONE_ROUND)
+    assert not before.pairs.images.equal(after.pairs.images)
+
+
+@pytest.mark.parametrize(("max_word_bits", "num_attempts"), [(None, 1), (1e3, 1), (1e-9, 3)])
+def test_more_images_are_drawn_while_a_word_is_doubted(
+    tiny_generator: PairGenerator,
+    real_pair: PairBatch,
+    monkeypatch: pytest.MonkeyPatch,
+    max_word_bits: float | None,
+    num_attempts: int,
+):
+    drawn = []
+    begin = GuidedSequences.__init__
+    monkeypatch.setattr(GuidedSequences, "__init__", lambda *given: drawn.append(begin(*given)))
+    tiny_generator.generation = dataclasses.replace(tiny_generator.generation, max_word_bits=max_word_bits)
+    config = dataclasses.replace(SMALL, num_attempts=3)
+    answers(tiny_generator, only_caption(real_pair), num=1, config=config)
+    assert len(drawn) == num_attempts
+
+
 def test_seeds_differ(tiny_generator: PairGenerator, real_pair: PairBatch):
     given = only_caption(real_pair)
-    (first,), (second,) = (answers(tiny_generator, given, seed=seed) for seed in (0, 1))
+    (first,), (second,) = (answers(tiny_generator, given, seed=seed, config=ONE_ROUND) for seed in (0, 1))
     assert not first.pairs.images.equal(second.pairs.images)
 
 
@@ -137,6 +170,11 @@ class TestMessages:
         apart = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
         with pytest.raises(MxqvaeError, match="only a joint autoencoder completes pairs"):
             complete(apart, only_image(real_pair))
+
+    def test_words_alone_and_nothing_that_reads_them(self, tiny_generator: PairGenerator, real_pair):
+        tiny_generator.reader = None
+        with pytest.raises(MxqvaeError, match="these weights have no reader and cannot find an image"):
+            complete(tiny_generator, only_caption(real_pair))
 
     def test_a_prior_that_draws_images_first(self, tiny_generator: PairGenerator, real_pair: PairBatch):
         prior = Prior(dataclasses.replace(tiny_generator.prior.config, caption_first=None))

@@ -45,14 +45,3 @@ def test_pasting_leaves_what_is_given_and_takes_the_rest():
     assert images[1, :, :, :10].equal(given.images[0, :, :, :10])
     assert token_ids[0, :5].tolist() == [5, *found.token_ids[0, 1:3].tolist(), 8, 3]
     assert not token_ids[:, 5:].any()
-
-
-def test_words_beside_an_image_are_the_same_words():
-    blind, image = known_part(pair(slice(0, None), [5, 2, 2, 8, 3]), CONFIG), torch.rand(3, 64, 64)
-    known = blind.beside(image)
-    assert known.pair.images[0].equal(image)
-    assert known.pair.token_ids.equal(blind.pair.token_ids)
-    assert known.patches.all()
-    assert known.runs.equal(blind.runs)
-    assert not known.hides_pixels
-    assert not known.shows_nothing

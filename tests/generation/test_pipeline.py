@@ -26,6 +26,7 @@ from mxqvae.generation.pipeline import (
     find_weights,
 )
 from mxqvae.prior.bits import caption_code_bits
+from mxqvae.prior.reader import CaptionReader
 from mxqvae.prior.sampling import SamplingConfig, sample_indices
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
@@ -36,6 +37,8 @@ FILES = [
     "autoencoder/model.safetensors",
     "prior/config.json",
     "prior/model.safetensors",
+    "reader/config.json",
+    "reader/model.safetensors",
 ]
 
 
@@ -200,7 +203,7 @@ class TestFolders:
         for first, second in zip(loaded.sample(70, seed=5), again.sample(70, seed=5), strict=True):
             assert equal(first, second)
 
-    def test_a_folder_holds_the_six_files(self, folder: Path):
+    def test_a_folder_holds_a_file_of_each_kind(self, folder: Path):
         files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         assert files == {*FILES, GENERATION_FILE}
 
@@ -209,7 +212,7 @@ class TestFolders:
         (folder / name).unlink()
         with pytest.raises(MxqvaeError) as refusal:
             PairGenerator.from_pretrained(folder)
-        stage = "prior" if name.startswith("prior") else "autoencoder"
+        stage = name.split("/")[0] if "/" in name else "autoencoder"
         assert str(refusal.value).startswith(f"{folder / name} is missing; ")
         assert f"`mxqvae train {stage}`" in str(refusal.value)
 
@@ -230,6 +233,14 @@ class TestFolders:
             MxqvaeError, match=r"model\.safetensors does not fit config\.json beside it; train"
         ):
             PairGenerator.from_pretrained(folder)
+
+    def test_a_model_without_a_reader_samples_the_same(self, folder: Path):
+        with_reader = PairGenerator.from_pretrained(folder)
+        shutil.rmtree(folder / "reader")
+        without = PairGenerator.from_pretrained(folder)
+        assert with_reader.reader is not None
+        assert without.reader is None
+        assert equal(*(next(generator.sample(3)) for generator in (with_reader, without)))
 
     def test_an_empty_folder_is_no_model(self, tmp_path: Path):
         with pytest.raises(MxqvaeError, match=r"tokenizer\.json is missing; `mxqvae train autoencoder`"):
@@ -321,6 +332,16 @@ class TestParts:
         for tokenizer in (CaptionTokenizer.train(["Red."]), CaptionTokenizer.train(words, 99)):
             with pytest.raises(MxqvaeError, match="the tokenizer is not the autoencoder's"):
                 PairGenerator(tokenizer, tiny_generator.autoencoder, tiny_generator.prior)
+
+    def test_the_reader_of_another_model_is_refused(self, tiny_generator: PairGenerator):
+        parts = (tiny_generator.tokenizer, tiny_generator.autoencoder, tiny_generator.prior)
+        assert tiny_generator.reader is not None
+        config = tiny_generator.reader.config
+        wider = dataclasses.replace(config.prior, width=16)
+        for change in ({"vocab_size": 99}, {"caption_length": 9}, {"prior": wider}):
+            other = CaptionReader(dataclasses.replace(config, **change))
+            with pytest.raises(MxqvaeError, match="the reader was trained with another model; train it with"):
+                PairGenerator(*parts, reader=other)
 
     def test_parts_are_put_in_eval_mode(self, tiny_generator: PairGenerator):
         autoencoder = build_autoencoder(tiny_generator.autoencoder.config)

@@ -47,6 +47,7 @@ COMMANDS = (
     Command(("data", "filter"), "leave out the pairs that an audit found worst", "filter", "filter_pairs"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
+    Command(("train", "reader"), "train what lets the prior draw images for captions", "train", "reader"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
     Command(("train", "joint-gan"), "train the baseline JointGAN + MMVAE of Table 3", "train", "joint_gan"),
     Command(

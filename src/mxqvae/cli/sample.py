@@ -16,7 +16,6 @@ def sample(
     num: int = 64,
     seed: int = 0,
     first: int = 0,
-    guidance: FloatOrNone = None,
     temperature: FloatOrNone = None,
     top_k: IntOrNone = None,
     top_p: FloatOrNone = None,
@@ -37,7 +36,6 @@ def sample(
         num: Pairs to sample.
         seed: Seed of every pair.
         first: Number of the first pair.
-        guidance: Above 1, images follow their captions' codes more closely; 1, as learned.
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
@@ -50,8 +48,6 @@ def sample(
     """
     at_least(1, num=num, top_k=top_k)
     at_least(0, seed=seed, first=first, num_refinements=num_refinements)
-    if guidance is not None and not 0 <= guidance < float("inf"):
-        raise MxqvaeError(f"--guidance must be at least 0, got {guidance}")
     if temperature is not None and not 0 < temperature < float("inf"):
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
     if top_p is not None and not 0 < top_p <= 1:
@@ -72,7 +68,7 @@ def sample(
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
 
-    filters = _given(guidance=guidance, temperature=temperature, top_k=top_k, top_p=top_p)
+    filters = _given(temperature=temperature, top_k=top_k, top_p=top_p)
     endless = {name: None if bound == float("inf") else bound for name, bound in bounds.items()}
     mending = _given(num_refinements=num_refinements) | endless
     folder = find_weights(weights or SHIPPED_WEIGHTS)

@@ -1,4 +1,4 @@
-"""`mxqvae train`: both stages, and the judge."""
+"""`mxqvae train`: both stages, the reader, and the judge."""
 
 import dataclasses
 from pathlib import Path
@@ -64,6 +64,35 @@ def prior(
     chosen = dataclasses.replace(chosen, prior_training=override(chosen.prior_training, changes))
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress_on())
     print(f"prior, trained in {format_duration(seconds)}: {out}")
+
+
+def reader(
+    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+) -> None:
+    """Train the reader, which lets the prior draw images for captions; both stages stay as they are.
+
+    Ctrl-C keeps a checkpoint, the same command goes on from it.
+
+    Args:
+        data: Folder of the data set that the prior was trained on.
+        out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
+        recipe: Name of the run, see `mxqvae.recipes`.
+        seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
+        changes: Another value for a field of the recipe's training, such as num_steps=100.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.config import override
+    from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
+    from mxqvae.stages import train_reader
+
+    chosen = find_recipe(recipe)
+    if chosen.reader is not None:
+        training = override(chosen.reader.training, changes)
+        chosen = dataclasses.replace(chosen, reader=dataclasses.replace(chosen.reader, training=training))
+    seconds = train_reader(chosen, data, out, seed=seed, progress=progress_on())
+    print(f"reader, trained in {format_duration(seconds)}: {out}")
 
 
 def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:

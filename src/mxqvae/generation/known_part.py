@@ -45,12 +45,6 @@ class KnownPart(NamedTuple):
         """Whether a word is to be found."""
         return bool((self.pair.token_ids == CaptionTokenizer.mask_id).any())
 
-    def beside(self, image: Tensor) -> "KnownPart":
-        """The same words beside an image (3, H, W) that is given whole."""
-        return self._replace(
-            pair=PairBatch(image[None], self.pair.token_ids), patches=torch.ones_like(self.patches)
-        )
-
     def repeated(self, num: int) -> PairBatch:
         """The pair, `num` times."""
         return PairBatch(self.pair.images.expand(num, -1, -1, -1), self.pair.token_ids.expand(num, -1))

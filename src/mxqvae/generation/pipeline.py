@@ -5,6 +5,7 @@ A model folder, and a hub repository, holds
     tokenizer.json
     autoencoder/config.json, autoencoder/model.safetensors
     prior/config.json, prior/model.safetensors
+    reader/config.json, reader/model.safetensors        if images are to be found for captions
     generation.json          how pairs are drawn unless told otherwise
     README.md                the model card
 """
@@ -32,6 +33,7 @@ from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.bits import caption_code_bits
+from mxqvae.prior.reader import CaptionReader, ReaderConfig
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
@@ -79,7 +81,7 @@ class SampledPairs(NamedTuple):
 
 
 class PairGenerator:
-    """Tokenizer, autoencoder and prior of one model, in eval mode."""
+    """Tokenizer, autoencoder, prior and, where there is one, reader of one model, in eval mode."""
 
     def __init__(
         self,
@@ -87,8 +89,9 @@ class PairGenerator:
         autoencoder: Autoencoder,
         prior: Prior,
         generation: GenerationConfig = GenerationConfig(),
+        reader: CaptionReader | None = None,
     ) -> None:
-        """Put the parts together.
+        """Put the parts together; without a reader, no image is found for a caption (`completion`).
 
         Raises:
             MxqvaeError: They were not made for each other.
@@ -98,8 +101,13 @@ class PairGenerator:
         captions = (autoencoder.config.vocab_size, autoencoder.config.caption_length)
         if captions != (tokenizer.vocab_size, tokenizer.max_length):
             raise MxqvaeError("the tokenizer is not the autoencoder's; use the one it was trained with")
+        if reader is not None:
+            read = (reader.config.vocab_size, reader.config.caption_length, reader.config.prior)
+            if read != (*captions, prior.config.transformer):
+                raise MxqvaeError("the reader was trained with another model; train it with this one")
+            reader.eval()
         self.tokenizer, self.autoencoder, self.prior = tokenizer, autoencoder.eval(), prior.eval()
-        self.generation = generation
+        self.generation, self.reader = generation, reader
 
     @classmethod
     def from_pretrained(cls, weights: str | Path = SHIPPED_WEIGHTS) -> "PairGenerator":
@@ -113,12 +121,14 @@ class PairGenerator:
         autoencoder = load_autoencoder(folder / "autoencoder")
         remedy = "train it with `mxqvae train prior`"
         prior = load_pretrained(folder / "prior", PriorConfig, Prior, remedy)
-        return cls(tokenizer, autoencoder, prior, load_generation(folder))
+        return cls(tokenizer, autoencoder, prior, load_generation(folder), load_reader(folder))
 
     def to(self, device: torch.device) -> "PairGenerator":
         """Compute on `device` from now on; what is given and what comes back stays on the CPU."""
         self.autoencoder.to(device)
         self.prior.to(device)
+        if self.reader is not None:
+            self.reader.to(device)
         return self
 
     @property
@@ -132,6 +142,8 @@ class PairGenerator:
         self.tokenizer.save(folder / TOKENIZER_FILE)
         save_pretrained(folder / "autoencoder", self.autoencoder.config, self.autoencoder)
         save_pretrained(folder / "prior", self.prior.config, self.prior)
+        if self.reader is not None:
+            save_pretrained(folder / "reader", self.reader.config, self.reader)
         save_generation(folder, self.generation)
 
     def push_to_hub(self, repository: str, folder: Path, *, private: bool = False) -> str:
@@ -306,6 +318,14 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder, of either kind, of a model folder's part `folder`."""
     remedy = "train it with `mxqvae train autoencoder`"
     return load_pretrained(folder, AutoencoderConfig, build_autoencoder, remedy)
+
+
+def load_reader(folder: Path) -> CaptionReader | None:
+    """The reader of a model folder; None where it has none."""
+    if not (folder / "reader").is_dir():
+        return None
+    remedy = "train it with `mxqvae train reader`"
+    return load_pretrained(folder / "reader", ReaderConfig, CaptionReader, remedy)
 
 
 def _code_layout(config: AutoencoderConfig | PriorConfig) -> tuple[object, ...]:

@@ -55,17 +55,27 @@ def plain_attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool
 class Attention(nn.Module):
     """Multi-head attention of T positions over S memory positions (Vaswani et al. 2017, section 3.2)."""
 
-    def __init__(self, config: TransformerConfig, *, causal: bool = False) -> None:
+    def __init__(
+        self, config: TransformerConfig, *, causal: bool = False, memory_width: int | None = None
+    ) -> None:
+        """Build it; `memory_width` is that of the memory, none: W."""
         super().__init__()
         self.num_heads, self.dropout, self.causal = config.num_heads, config.dropout, causal
         self.query = nn.Linear(config.width, config.width)
-        self.key_value = nn.Linear(config.width, 2 * config.width)
+        self.key_value = nn.Linear(memory_width or config.width, 2 * config.width)
         self.output = nn.Linear(config.width, config.width)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Attend from `x` (B, T, W) to `memory` (B, S, W); returns (B, T, W)."""
-        keys, values = self._split(self.key_value(memory)).chunk(2, dim=1)
-        return self._attend(self._split(self.query(x)), keys, values, self.causal)
+        """Attend from `x` (B, T, W) to `memory` (B, S, memory's width); returns (B, T, W)."""
+        return self.attend(x, self.remember(memory))
+
+    def remember(self, memory: Tensor) -> KeyValue:
+        """Keys and values of `memory` (B, S, memory's width), for whoever attends to it several times."""
+        return KeyValue(*self._split(self.key_value(memory)).chunk(2, dim=1))
+
+    def attend(self, x: Tensor, memory: KeyValue) -> Tensor:
+        """Attend from `x` (B, T, W) to what is remembered of S positions; returns (B, T, W)."""
+        return self._attend(self._split(self.query(x)), memory.keys, memory.values, self.causal)
 
     def step(self, x: Tensor, past: KeyValue, position: int) -> Tensor:
         """One position `x` (B, 1, W) over itself and the `position` ones before it; extends their cache."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mxqvae.config import configuration
 from mxqvae.errors import MxqvaeError
-from mxqvae.prior.guidance import begin_sequences, check_guidance
+from mxqvae.prior.sequences import PriorSequences
 from mxqvae.prior.transformer import Prior
 
 BLOCK_SIZE = 64
@@ -25,10 +25,8 @@ Matrix products of other shapes round differently, and a rounding can change a c
 
 @configuration
 class SamplingConfig:
-    """How logits become a draw: guided, divided by the temperature, then cut to top_k, then to top_p."""
+    """How logits become a draw: divided by the temperature, then cut to top_k, then to top_p."""
 
-    guidance: Annotated[float, Field(ge=0)] = 1.0
-    """Above 1: images that follow their captions' codes more closely; see `prior.guidance`."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Below 1: safer; above: more varied."""
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -68,8 +66,7 @@ def sample_indices(
         Indices (b, T), b <= 64.
 
     Raises:
-        MxqvaeError: A count or seed out of range, a top_k above the codes that there are to choose from, or
-            guidance where captions are not drawn first.
+        MxqvaeError: A count or seed out of range, or a top_k above the codes that there are to choose from.
     """
     for block in sample_blocks(prior, sampling, num=num, seed=seed, first=first):
         yield block.indices[block.wanted]
@@ -101,8 +98,6 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
         raise MxqvaeError(
             f"top_k must be at most {num_choices}, the codes to choose from, got {sampling.top_k}"
         )
-    if sampling.guidance != 1:
-        check_guidance(prior)
 
 
 @torch.inference_mode()
@@ -126,7 +121,7 @@ def draw_samples(
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
-    sequences = begin_sequences(prior, len(samples), sampling.guidance)
+    sequences = PriorSequences(prior, len(samples))
     for position in prior.config.order:
         codes = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         if given is not None:

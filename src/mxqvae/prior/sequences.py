@@ -1,6 +1,6 @@
 """The prior code by code, for several sequences at once, of which some can be dropped and others doubled.
 
-P sequences, T codes of a pair, K codes of the codebook.
+P sequences, T codes of a pair, W the prior's width, K codes of the codebook.
 """
 
 import torch
@@ -21,8 +21,11 @@ class PriorSequences:
     def step(self) -> Tensor:
         """Logits (P, K) of the codes next in `PriorConfig.order`; call `append` before the next step."""
         x = (self.prior.embedding(self._last) + self.prior.positions[self.num_steps])[:, None]
-        hidden = self.prior.transformer.step(x, self._past, self.num_steps)[:, 0]
-        return self.prior.score(hidden, self.num_steps)
+        return self.prior.score(self._through_layers(x)[:, 0], self.num_steps)
+
+    def _through_layers(self, x: Tensor) -> Tensor:
+        """The last layer's output (P, 1, W) of the codes `x` (P, 1, W) of this step."""
+        return self.prior.transformer.step(x, self._past, self.num_steps)
 
     def append(self, codes: Tensor) -> None:
         """Let the sequences go on with `codes` (P)."""

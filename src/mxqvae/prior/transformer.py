@@ -27,8 +27,8 @@ class CaptionFirstConfig:
     num_codes: Annotated[int, Field(ge=1)]
     """Codes N of the caption."""
     share_left_out: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the training pairs whose captions are left out, so that an image's codes are learned without
-    one too: what guidance needs (Ho and Salimans 2022, section 3.2)."""
+    """Share of the training pairs whose captions are left out: what guidance by their codes needed (Ho and
+    Salimans 2022, section 3.2), which did not earn its place (docs/design.md). Shipped weights learned so."""
 
 
 @configuration

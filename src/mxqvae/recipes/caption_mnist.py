@@ -12,12 +12,13 @@ from mxqvae.recipes.presets import (
     only_shared_codebook,
     paper_autoencoder,
     paper_prior,
+    reader,
     text_then_image,
     tokens_then_image,
     without_joint_encoder,
     without_masking,
 )
-from mxqvae.recipes.recipe import Recipe
+from mxqvae.recipes.recipe import ReaderRecipe, Recipe
 from mxqvae.training.loop import TrainingConfig
 
 _CPU = Recipe(
@@ -34,11 +35,21 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
+    reader=ReaderRecipe(
+        config=reader,
+        training=TrainingConfig(
+            num_steps=2_000,
+            batch_size=128,
+            learning_rate=1.5e-3,
+            second_moment_decay=0.99,
+            num_warmup_steps=100,
+        ),
+    ),
     generation=GenerationConfig(num_refinements=2, max_word_bits=0.05, max_caption_code_bits=10.0),
     minutes=(70, 115),
 )
 # Stage 1 cannot mend what was quantized apart.
-_BASELINE = replace(_CPU, generation=GenerationConfig())
+_BASELINE = replace(_CPU, reader=None, generation=GenerationConfig())
 _REARRANGED = replace(_BASELINE, autoencoder_from="caption-mnist-cpu-i-t")
 
 CAPTION_MNIST_RECIPES = {

@@ -16,6 +16,7 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.prior.reader import ReaderConfig
 from mxqvae.prior.transformer import CaptionFirstConfig, PriorConfig
 
 
@@ -60,6 +61,15 @@ def cpu_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
         paper_prior(autoencoder),
         transformer=TransformerConfig(num_layers=6, width=192, num_heads=3, dropout=0.1),
         caption_first=CaptionFirstConfig(num_codes=autoencoder.text.num_latents) if joint else None,
+    )
+
+
+def reader(autoencoder: AutoencoderConfig, prior: PriorConfig) -> ReaderConfig:
+    """The reader of any preset's prior."""
+    return ReaderConfig(
+        vocab_size=autoencoder.vocab_size,
+        caption_length=autoencoder.caption_length,
+        prior=prior.transformer,
     )
 
 

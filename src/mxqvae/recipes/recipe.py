@@ -9,13 +9,24 @@ from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data.batch import PairShape
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import GenerationConfig
+from mxqvae.prior.reader import ReaderConfig
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.training.loop import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReaderRecipe:
+    """How to train a reader beside a trained prior."""
+
+    config: Callable[[AutoencoderConfig, PriorConfig], ReaderConfig]
+    """The reader for a prior over the codes of an autoencoder."""
+    training: TrainingConfig
+    """How it learns."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train both stages on a data set, from its captions to weights."""
+    """How to train both stages, and a reader, on a data set, from its captions to weights."""
 
     description: str
     """One line: what it is for, and what it costs."""
@@ -33,6 +44,8 @@ class Recipe:
     """The prior over the codes of an autoencoder."""
     prior_training: TrainingConfig
     """How stage 2 learns."""
+    reader: ReaderRecipe | None = None
+    """The reader, which finds images for captions; none: no table asks for it."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False
