@@ -2,8 +2,8 @@
 
 - **Hidden words.** The prior draws captions; stage 1 reads each beside what is given of the image, which it
   believes, and mends the words that contradict it.
-- **Hidden patches.** The prior draws the image's codes after those of a whole caption, which the reader, if
-  there is one, reads to it. Of patches that are given the encoder's codes are taken.
+- **Hidden patches** of an image that is given in part. The prior draws the image's codes after those of a
+  whole caption. Of patches that are given the encoder's codes are taken.
 - **An image of which nothing is given.** The prior draws whole pairs while the given words are read to it.
   The caption's codes alone do not tell the image: what a digit is stands in the image's codes.
 - One candidate becomes the answer: the one whose given part is least surprising beside what was drawn. While
@@ -54,7 +54,7 @@ class CompletionConfig:
     num_rounds: Annotated[int, Field(ge=1)] = 3
     """How often stage 1 mends each candidate."""
     guidance: Annotated[float, Field(ge=0)] = 1.5
-    """How closely hidden patches follow the words that are read; 1: as learned. See `prior.guidance`."""
+    """How closely an image of which nothing is given follows words; 1: as learned. See `prior.guidance`."""
     sampling: SamplingConfig = SamplingConfig()
     """How the prior's logits become a draw."""
 
@@ -215,7 +215,10 @@ class _Search:
         # Beside nothing of an image, the encoder's codes of a caption mean nothing.
         kept = torch.cat([part.patches, torch.full_like(part.runs, not part.shows_nothing)])
         indices = self.autoencoder.encode(pairs)
-        sequences = self._sequences(pairs.token_ids)
+        if part.shows_nothing and self.reader is not None:
+            sequences = GuidedSequences(self.prior, self.reader, pairs.token_ids, self.config.guidance)
+        else:
+            sequences = PriorSequences(self.prior, len(indices))
         for position in self.prior.config.order:
             logits = sequences.step()
             if not bool(kept[position]):
@@ -226,12 +229,6 @@ class _Search:
             pairs = part.paste_over(PairBatch(images, self._words(part, indices)))
             indices = self.autoencoder.encode(pairs)
         return pairs
-
-    def _sequences(self, token_ids: Tensor) -> PriorSequences | GuidedSequences:
-        """Empty sequences, one for each of the captions (P, L), which are read to it if they can be."""
-        if self.reader is None:
-            return PriorSequences(self.prior, len(token_ids))
-        return GuidedSequences(self.prior, self.reader, token_ids, self.config.guidance)
 
     def _words(self, part: KnownPart, indices: Tensor) -> Tensor:
         """Captions (P, L) of `indices` (P, T), given words in their places."""
