@@ -224,7 +224,7 @@ class TestOwnPairs:
         table = pq.read_table(shard).select(["image", "caption"])
         pq.write_table(table.set_column(1, "caption", pa.array([""] * len(table))), shard)
         train_autoencoder(tiny_recipe, data, tmp_path / "model")
-        with pytest.raises(MxqvaeError, match="no image has a caption; the prior learns from whole pairs"):
+        with pytest.raises(MxqvaeError, match="no image has a caption; stage 2 learns from whole pairs"):
             train_prior(tiny_recipe, data, tmp_path / "model")
 
 

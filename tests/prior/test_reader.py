@@ -93,7 +93,9 @@ class TestTraining:
         assert reading.reader.training
         reading.loss(pairs()).total.backward()
         assert all(parameter.grad is None for parameter in reading.prior.parameters())
-        assert any(bool(parameter.grad.any()) for parameter in reading.reader.parameters())
+        assert any(
+            parameter.grad is not None and parameter.grad.any() for parameter in reading.reader.parameters()
+        )
 
     def test_it_learns_to_say_what_the_words_say(self):
         reading = untrained().train()
