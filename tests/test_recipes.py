@@ -83,6 +83,18 @@ def test_a_recipe_trains_samples_and_scores(
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_what_can_complete_pairs_can_learn_to_read(name: str):
+    recipe = find_recipe(name)
+    autoencoder = recipe.autoencoder(PairShape(31, 40, 64))
+    prior = recipe.prior(autoencoder)
+    completes = isinstance(autoencoder, MXQVAEConfig) and prior.caption_first is not None
+    assert (recipe.reader is not None) == completes
+    if recipe.reader is not None:
+        reader = recipe.reader.config(autoencoder, prior)
+        assert (reader.vocab_size, reader.caption_length, reader.prior) == (31, 40, prior.transformer)
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_is_for(name: str):
     recipe = find_recipe(name)
     assert recipe.description

@@ -177,7 +177,7 @@ def train_reader(
         MxqvaeError: A recipe without a reader, no prior in `out`, or a data set that does not fit it.
     """
     if recipe.reader is None:
-        raise MxqvaeError("this recipe has no reader: its stage 1 is not joint; take another recipe")
+        raise MxqvaeError("this recipe has no reader; take one of a joint stage 1 with the cpu preset")
     generator = PairGenerator.from_pretrained(out)
     autoencoder, tokenizer, prior = generator.autoencoder, generator.tokenizer, generator.prior
     run = out / "runs" / "reader"

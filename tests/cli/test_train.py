@@ -127,7 +127,9 @@ def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, 
     command = ("train", "reader", "--recipe", "caption-mnist-cpu-i-t", "--data", caption_mnist_small)
     code, printed, err = run(*command, "--out", tiny_model)
     assert (code, printed) == (2, "")
-    assert err == "mxqvae: error: this recipe has no reader: its stage 1 is not joint; take another recipe\n"
+    assert (
+        err == "mxqvae: error: this recipe has no reader; take one of a joint stage 1 with the cpu preset\n"
+    )
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_kept(

@@ -1,7 +1,7 @@
 """The reader lets a trained prior read captions: it then draws pairs that show what given words say.
 
-The codes of a joint codebook do not tell a caption's digits from its codes alone (docs/design.md): the prior,
-which knows only codes, cannot draw an image for a caption. The reader is a few layers beside it, trained
+A caption's codes of a joint codebook hold the form of its sentence and not its digits (docs/design.md): a
+prior that knows only codes cannot draw an image for a caption. The reader is a few layers beside it, trained
 after it. The prior is left as it is, and without words it draws what it drew before.
 
     x -> x + attention(norm(x), words) -> layer(x), for each layer of the prior

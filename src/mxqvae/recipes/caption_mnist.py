@@ -5,6 +5,7 @@ from dataclasses import replace
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
+    CPU_READER,
     cpu_autoencoder,
     cpu_prior,
     image_then_text,
@@ -12,13 +13,12 @@ from mxqvae.recipes.presets import (
     only_shared_codebook,
     paper_autoencoder,
     paper_prior,
-    reader,
     text_then_image,
     tokens_then_image,
     without_joint_encoder,
     without_masking,
 )
-from mxqvae.recipes.recipe import ReaderRecipe, Recipe
+from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig
 
 _CPU = Recipe(
@@ -35,16 +35,7 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
-    reader=ReaderRecipe(
-        config=reader,
-        training=TrainingConfig(
-            num_steps=2_000,
-            batch_size=128,
-            learning_rate=1.5e-3,
-            second_moment_decay=0.99,
-            num_warmup_steps=100,
-        ),
-    ),
+    reader=CPU_READER,
     generation=GenerationConfig(num_refinements=2, max_word_bits=0.05, max_caption_code_bits=10.0),
     minutes=(70, 115),
 )

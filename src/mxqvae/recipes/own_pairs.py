@@ -5,6 +5,7 @@ from dataclasses import replace
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
+    CPU_READER,
     cpu_own_pairs_autoencoder,
     cpu_prior,
     paper_own_pairs_autoencoder,
@@ -27,6 +28,7 @@ _CPU = Recipe(
         second_moment_decay=0.99,
         num_warmup_steps=300,
     ),
+    reader=CPU_READER,
     generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
     minutes=(45, 45),
 )

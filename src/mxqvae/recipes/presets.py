@@ -18,6 +18,8 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.reader import ReaderConfig
 from mxqvae.prior.transformer import CaptionFirstConfig, PriorConfig
+from mxqvae.recipes.recipe import ReaderRecipe
+from mxqvae.training.loop import TrainingConfig
 
 
 def paper_autoencoder(pairs: PairShape) -> MXQVAEConfig:
@@ -71,6 +73,19 @@ def reader(autoencoder: AutoencoderConfig, prior: PriorConfig) -> ReaderConfig:
         caption_length=autoencoder.caption_length,
         prior=prior.transformer,
     )
+
+
+CPU_READER = ReaderRecipe(
+    config=reader,
+    training=TrainingConfig(
+        num_steps=2_000,
+        batch_size=128,
+        learning_rate=1.5e-3,
+        second_moment_decay=0.99,
+        num_warmup_steps=100,
+    ),
+)
+"""An hour or so on two cores; longer would still help (docs/completion.md)."""
 
 
 def without_joint_encoder(pairs: PairShape) -> MXQVAEConfig:
