@@ -358,6 +358,28 @@ class TestReader:
         with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
             train_reader(tiny_recipe, caption_mnist_small, out)
 
+    def test_a_damaged_one_is_trained_anew(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        (out / "reader" / "model.safetensors").write_bytes(b"")
+        train_reader(tiny_recipe, caption_mnist_small, out)
+        for weights in WEIGHTS:
+            assert (out / weights).read_bytes() == (model / weights).read_bytes()
+
+    def test_stages_that_cannot_complete_pairs_are_named_at_once(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        first = dataclasses.replace(
+            tiny_recipe,
+            prior=lambda autoencoder: dataclasses.replace(tiny_recipe.prior(autoencoder), caption_first=None),
+        )
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior", "reader"))
+        train_prior(first, caption_mnist_small, out)
+        with pytest.raises(MxqvaeError, match="this prior draws images before captions"):
+            train_reader(tiny_recipe, caption_mnist_small, out)
+        assert not (out / "runs" / "reader").exists()
+
     def test_a_recipe_without_one_says_so(self, tiny_recipe: Recipe, caption_mnist_small: Path, model: Path):
         recipe = dataclasses.replace(tiny_recipe, reader=None)
         with pytest.raises(MxqvaeError, match="this recipe has no reader"):

@@ -25,12 +25,13 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import find_device, to_device
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.completion import CompletionConfig, complete
+from mxqvae.generation.completion import CompletionConfig, check_completion, complete
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import (
     TOKENIZER_FILE,
     PairGenerator,
     load_autoencoder,
+    load_prior,
     load_tokenizer,
     save_generation,
 )
@@ -174,12 +175,14 @@ def train_reader(
         Seconds of training, earlier sessions included, code extraction not.
 
     Raises:
-        MxqvaeError: A recipe without a reader, no prior in `out`, or a data set that does not fit it.
+        MxqvaeError: A recipe without a reader, no prior in `out`, stages that cannot complete pairs, or a
+            data set that does not fit them.
     """
     if recipe.reader is None:
         raise MxqvaeError("this recipe has no reader; take one of a joint stage 1 with the cpu preset")
-    generator = PairGenerator.from_pretrained(out)
-    autoencoder, tokenizer, prior = generator.autoencoder, generator.tokenizer, generator.prior
+    autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
+    prior = load_prior(out / "prior")
+    check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
     pairs = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
     training = _seeded(recipe.reader.training, seed)

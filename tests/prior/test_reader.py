@@ -10,7 +10,6 @@ from mxqvae.prior.reader import (
     CaptionReader,
     CodedPairs,
     ReaderConfig,
-    ReaderLosses,
     ReadingPrior,
     ReadingSequences,
 )
@@ -132,9 +131,3 @@ class TestTraining:
     def test_in_eval_mode_nothing_is_hidden(self):
         reading, batch = of_large_weights(), pairs()
         assert reading.loss(batch).total == reading.loss(batch).total
-
-    def test_figures_are_means_over_steps(self):
-        reading, losses = untrained(), ReaderLosses(untrained().loss(pairs()).total.detach())
-        figures = reading.summarise(ReaderLosses(losses.total * 4), 4)
-        assert figures["total"] == pytest.approx(losses.total.item())
-        assert figures["prior_perplexity"] == pytest.approx(losses.total.exp().item())

@@ -119,8 +119,7 @@ class PairGenerator:
         folder = find_weights(weights)
         tokenizer = load_tokenizer(folder)
         autoencoder = load_autoencoder(folder / "autoencoder")
-        remedy = "train it with `mxqvae train prior`"
-        prior = load_pretrained(folder / "prior", PriorConfig, Prior, remedy)
+        prior = load_prior(folder / "prior")
         return cls(tokenizer, autoencoder, prior, load_generation(folder), load_reader(folder))
 
     def to(self, device: torch.device) -> "PairGenerator":
@@ -318,6 +317,12 @@ def load_autoencoder(folder: Path) -> Autoencoder:
     """The autoencoder, of either kind, of a model folder's part `folder`."""
     remedy = "train it with `mxqvae train autoencoder`"
     return load_pretrained(folder, AutoencoderConfig, build_autoencoder, remedy)
+
+
+def load_prior(folder: Path) -> Prior:
+    """The prior of a model folder's part `folder`."""
+    remedy = "train it with `mxqvae train prior`"
+    return load_pretrained(folder, PriorConfig, Prior, remedy)
 
 
 def load_reader(folder: Path) -> CaptionReader | None:

@@ -23,7 +23,7 @@ from mxqvae.config import configuration
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.layers.transformer import Attention, KeyValue, Transformer, TransformerConfig, TransformerLayer
 from mxqvae.prior.sequences import PriorSequences
-from mxqvae.prior.transformer import Prior
+from mxqvae.prior.transformer import Prior, PriorLosses
 
 Memory = list[KeyValue]
 """Captions as the layers of the prior read them, one entry a layer."""
@@ -52,13 +52,6 @@ class CodedPairs(NamedTuple):
     """(B, T)."""
     token_ids: Tensor
     """(B, L)."""
-
-
-class ReaderLosses(NamedTuple):
-    """Scalars of one batch, summed over steps and read by `ReadingPrior.summarise`."""
-
-    total: Tensor
-    """Cross-entropy, nats a code, with teacher forcing, given the words."""
 
 
 class CaptionReader(nn.Module):
@@ -108,17 +101,16 @@ class ReadingPrior(nn.Module):
         self.prior.eval()
         return self
 
-    def loss(self, pairs: CodedPairs) -> ReaderLosses:
+    def loss(self, pairs: CodedPairs) -> PriorLosses:
         """Cross-entropy of a batch's codes given its captions, in training some words hidden."""
         token_ids = self._hide_words(pairs.token_ids) if self.training else pairs.token_ids
         drawn = pairs.indices[:, self.prior.config.order]
         logits = self.logits_as_drawn(drawn, token_ids).float()
-        return ReaderLosses(F.cross_entropy(logits.flatten(0, 1), drawn.flatten()))
+        return PriorLosses(F.cross_entropy(logits.flatten(0, 1), drawn.flatten()))
 
-    def summarise(self, sums: ReaderLosses, num_steps: int) -> dict[str, float]:
-        """Figures for the log from losses summed over `num_steps` steps."""
-        total = float(sums.total) / num_steps
-        return {"total": total, "prior_perplexity": float(torch.tensor(total).exp())}
+    def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
+        """See `Prior.summarise`."""
+        return self.prior.summarise(sums, num_steps)
 
     def logits_as_drawn(self, drawn: Tensor, token_ids: Tensor) -> Tensor:
         """Logits (B, T, K) of codes `drawn` (B, T), in the order in which they are, given words (B, L)."""
