@@ -105,14 +105,23 @@ def test_without_a_reader_the_rest_is_found(tiny_generator: PairGenerator, real_
     assert len(found.captions) == 2
 
 
-def test_images_follow_what_is_read(tiny_generator: PairGenerator, real_pair: PairBatch):
+@pytest.mark.parametrize("hide", [only_caption, half_of_both, words_of_no_image])
+def test_what_is_drawn_follows_what_is_read(tiny_generator: PairGenerator, real_pair: PairBatch, hide):
     assert tiny_generator.reader is not None
-    given = only_caption(real_pair)
+    given = hide(real_pair)
     (before,) = answers(tiny_generator, given, config=ONE_ROUND)
     for parameter in tiny_generator.reader.parameters():
         torch.nn.init.normal_(parameter)
     (after,) = answers(tiny_generator, given, config=ONE_ROUND)
     assert not before.pairs.images.equal(after.pairs.images)
+
+
+def test_without_words_nothing_is_read(tiny_generator: PairGenerator, real_pair: PairBatch):
+    given = PairBatch(half_of_both(real_pair).images, only_image(real_pair).token_ids)
+    (with_reader,) = answers(tiny_generator, given)
+    tiny_generator.reader = None
+    (without,) = answers(tiny_generator, given)
+    assert with_reader.pairs.images.equal(without.pairs.images)
 
 
 @pytest.mark.parametrize(("max_word_bits", "num_attempts"), [(None, 1), (1e3, 1), (1e-9, 3)])

@@ -2,10 +2,11 @@
 
 - **Hidden words.** The prior draws captions; stage 1 reads each beside what is given of the image, which it
   believes, and mends the words that contradict it.
-- **Hidden patches** of an image that is given in part. The prior draws the image's codes after those of a
-  whole caption. Of patches that are given the encoder's codes are taken.
-- **An image of which nothing is given.** The prior draws whole pairs while the given words are read to it.
-  The caption's codes alone do not tell the image: what a digit is stands in the image's codes.
+- **Hidden patches, words given.** The prior draws whole pairs while the given words are read to it. The
+  caption's codes alone do not tell the image: what a digit is stands in the image's codes. Of patches that
+  are given the encoder's codes are taken.
+- **Hidden patches of an image, no words given** (or no reader to read them). The caption is found first, as
+  above. The prior draws the image's codes after those of the caption and, again, the given patches.
 - One candidate becomes the answer: the one whose given part is least surprising beside what was drawn. While
   stage 1 doubts a word of it, more images are drawn.
 
@@ -15,7 +16,8 @@ other ways.
 P candidates, T codes of a pair, the image's first, N the caption's, L words, K codes of the codebook.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -33,6 +35,7 @@ from mxqvae.generation.known_part import KnownPart, known_part
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.guidance import GuidedSequences
+from mxqvae.prior.reader import CaptionReader
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
 from mxqvae.prior.sequences import PriorSequences
 
@@ -54,7 +57,7 @@ class CompletionConfig:
     num_rounds: Annotated[int, Field(ge=1)] = 3
     """How often stage 1 mends each candidate."""
     guidance: Annotated[float, Field(ge=0)] = 1.5
-    """How closely an image of which nothing is given follows words; 1: as learned. See `prior.guidance`."""
+    """How closely what is drawn follows words that are read; 1: as learned. See `prior.guidance`."""
     sampling: SamplingConfig = SamplingConfig()
     """How the prior's logits become a draw."""
 
@@ -166,22 +169,24 @@ class _Search:
     @torch.no_grad()
     def find(self, part: KnownPart, noise: np.random.Generator) -> PairBatch:
         """One whole pair with this part in it."""
-        pairs = part.repeated(1)
-        if part.hides_words and not part.shows_nothing:
-            pairs = self._draw_captions(part, noise)
-            order = self._surprise(part, pairs).argsort(stable=True)
-            pairs = PairBatch(*(half[order[:NUM_CAPTIONS_KEPT]] for half in pairs))
-        if not part.hides_pixels:
-            return self._best(part, pairs)
-        rows = torch.arange(self.config.num_images) % len(pairs.images)
-        start = PairBatch(*(half[rows] for half in pairs))
-        best = self._best(part, self._draw_images(part, start, noise))
+        draw = self._draws(part, noise)
+        best = self._best(part, draw())
         for _ in range(1, self.config.num_attempts):
             if float(self.fit.worst_word_bits(best)) <= self.max_word_bits:
                 break
-            other = self._best(part, self._draw_images(part, start, noise))
-            best = min(best, other, key=lambda pair: float(self._surprise(part, pair)))
+            best = min(best, self._best(part, draw()), key=lambda pair: float(self._surprise(part, pair)))
         return best
+
+    def _draws(self, part: KnownPart, noise: np.random.Generator) -> Callable[[], PairBatch]:
+        """What draws candidates (P) for this part, others each time."""
+        if part.hides_pixels and part.gives_words and self.reader is not None:
+            return partial(self._draw_told, part, self.reader, noise)
+        if not part.hides_pixels:
+            return partial(self._draw_captions, part, noise)
+        pairs = self._draw_captions(part, noise) if part.hides_words else part.repeated(1)
+        order = self._surprise(part, pairs).argsort(stable=True)[:NUM_CAPTIONS_KEPT]
+        rows = order[torch.arange(self.config.num_images) % len(order)]
+        return partial(self._draw_images, part, PairBatch(*(half[rows] for half in pairs)), noise)
 
     def _best(self, part: KnownPart, pairs: PairBatch) -> PairBatch:
         """The one of `pairs` (P) beside which the given part is least surprising."""
@@ -210,15 +215,29 @@ class _Search:
             indices = self.autoencoder.encode(pairs)
         return PairBatch(pairs.images, self._words(part, indices))
 
+    def _draw_told(self, part: KnownPart, reader: CaptionReader, noise: np.random.Generator) -> PairBatch:
+        """Whole pairs (P), drawn while the given words are read to the prior."""
+        pairs = part.repeated(self.config.num_images)
+        sequences = GuidedSequences(self.prior, reader, pairs.token_ids, self.config.guidance)
+        # The encoder's codes of a caption with holes, beside an image with holes, say less than its words.
+        return self._draw_codes(part, pairs, sequences, torch.zeros_like(part.runs), noise)
+
     def _draw_images(self, part: KnownPart, pairs: PairBatch, noise: np.random.Generator) -> PairBatch:
-        """`pairs` (P), hidden patches drawn; beside an image of which nothing is given, so are captions."""
-        # Beside nothing of an image, the encoder's codes of a caption mean nothing.
-        kept = torch.cat([part.patches, torch.full_like(part.runs, not part.shows_nothing)])
+        """`pairs` (P), whose captions are whole, with hidden patches drawn."""
+        sequences = PriorSequences(self.prior, len(pairs.images))
+        return self._draw_codes(part, pairs, sequences, torch.ones_like(part.runs), noise)
+
+    def _draw_codes(
+        self,
+        part: KnownPart,
+        pairs: PairBatch,
+        sequences: PriorSequences | GuidedSequences,
+        runs: Tensor,
+        noise: np.random.Generator,
+    ) -> PairBatch:
+        """`pairs` (P) with their codes drawn and mended, except those of given patches and of `runs` (N)."""
+        kept = torch.cat([part.patches, runs])
         indices = self.autoencoder.encode(pairs)
-        if part.shows_nothing and self.reader is not None:
-            sequences = GuidedSequences(self.prior, self.reader, pairs.token_ids, self.config.guidance)
-        else:
-            sequences = PriorSequences(self.prior, len(indices))
         for position in self.prior.config.order:
             logits = sequences.step()
             if not bool(kept[position]):

@@ -45,6 +45,11 @@ class KnownPart(NamedTuple):
         """Whether a word is to be found."""
         return bool((self.pair.token_ids == CaptionTokenizer.mask_id).any())
 
+    @property
+    def gives_words(self) -> bool:
+        """Whether a word is given; [END] alone says how long a caption is, and nothing else."""
+        return bool((self.pair.token_ids > CaptionTokenizer.end_id).any())
+
     def repeated(self, num: int) -> PairBatch:
         """The pair, `num` times."""
         return PairBatch(self.pair.images.expand(num, -1, -1, -1), self.pair.token_ids.expand(num, -1))
@@ -85,7 +90,6 @@ def known_part(pair: PairBatch, config: MXQVAEConfig) -> KnownPart:
     runs = torch.zeros(num_runs, dtype=torch.bool).index_put_((run_of_word[known.words],), torch.tensor(True))
     if not known.hides_pixels and not known.hides_words:
         raise MxqvaeError("the whole pair is given, nothing is left to complete; hide pixels or words")
-    # [END] alone says how long a caption is, and nothing else.
-    if known.shows_nothing and not bool((pair.token_ids > CaptionTokenizer.end_id).any()):
+    if known.shows_nothing and not known.gives_words:
         raise MxqvaeError("nothing of the pair is given; draw whole pairs with `mxqvae sample`")
     return known._replace(runs=runs)
