@@ -46,6 +46,28 @@ def test_halves_that_are_not_known(tmp_path: Path):
     ]
 
 
+def test_columns_are_those_of_all_lines(tmp_path: Path):
+    path = tmp_path / "metadata.jsonl"
+    rows = [{"file_name": "a.png"}, {"caption": "alone"}, {"file_name": "b.png", "caption": "b", "id": 5}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    expected = [("a.png", ()), ("metadata.jsonl, line 2", ("alone",)), ("b.png", ("b",))]
+    assert [(pair.name, pair.captions) for pair in read(path)] == expected
+    pairs = read(path, AskedColumns(caption="caption", group="id"))
+    assert [(pair.name, pair.captions) for pair in pairs] == expected
+    assert [pair.group for pair in pairs] == [None, None, "5"]
+    path.write_text('{"file_name": "a.png"}\n{"file_name": "b.png", "words": "b"}\n')
+    with pytest.raises(
+        MxqvaeError, match="no caption column found among file_name, words; .*--caption-column"
+    ):
+        read(path)
+
+
+def test_an_empty_list_is_no_pairs(tmp_path: Path):
+    for name, text in (("a.jsonl", "\n"), ("a.csv", "file_name,text\n"), ("b.csv", "")):
+        (tmp_path / name).write_text(text)
+        assert read(tmp_path / name) == []
+
+
 @pytest.mark.parametrize(
     ("name", "printed"),
     [("\0", "\0"), ("\0.png", "\0.png"), ("\ud800.png", "\ufffd.png"), ("x" * 300, "x" * 300), ("no", "no")],

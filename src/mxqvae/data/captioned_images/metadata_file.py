@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
+from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import SourcePair, printable
 from mxqvae.errors import MxqvaeError
@@ -39,13 +39,14 @@ class MetadataFiles:
 
 
 def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[SourcePair]:
-    columns: Columns | None = None
-    rows = _json_rows(path) if path.suffix.lower() == ".jsonl" else _csv_rows(path)
+    # Any line may lack a column, the first one too.
+    names = dict.fromkeys(name for _, row in _rows(path) for name in row)
+    if not names:
+        return
+    columns = find_columns(list(names), asked, str(path))
 
     def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
-        nonlocal columns
         number, row = numbered
-        columns = columns or find_columns(list(row), asked, str(path))
         name = row.get(columns.image) or ""
         if not isinstance(name, str):
             raise MxqvaeError(
@@ -54,8 +55,7 @@ def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[Sou
         # Captions without an image are pairs of their own.
         return name, 0 if name else number
 
-    for (name, _), lines in groupby(rows, image_name):
-        assert columns is not None
+    for (name, _), lines in groupby(_rows(path), image_name):
         numbered = list(lines)
         where = f"{path.name}, line {numbered[0][0]}"
         captions = (
@@ -70,6 +70,10 @@ def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[Sou
             group=columns.group_of(numbered[0][1]),
             split=columns.split_of(numbered[0][1], f"{path}, line {numbered[0][0]}"),
         )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    return _json_rows(path) if path.suffix.lower() == ".jsonl" else _csv_rows(path)
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
