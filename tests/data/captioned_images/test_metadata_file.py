@@ -57,7 +57,7 @@ def test_columns_are_those_of_all_lines(tmp_path: Path):
     assert [pair.group for pair in pairs] == [None, None, "5"]
     path.write_text('{"file_name": "a.png"}\n{"file_name": "b.png", "words": "b"}\n')
     with pytest.raises(
-        MxqvaeError, match="no caption column found among file_name, words; .*--caption-column"
+        MxqvaeError, match=r"no caption column found among file_name, words; .*--caption-column"
     ):
         read(path)
 
