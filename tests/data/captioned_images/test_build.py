@@ -318,10 +318,28 @@ class TestRefused:
             build(listed(pairs), tmp_path / "out")
         assert not list(tmp_path.iterdir())
 
-    def test_no_captions(self, colours: list[SourcePair], listed: Callable, tmp_path: Path):
-        pairs = [pair._replace(captions=()) for pair in colours if pair.image]
-        with pytest.raises(MxqvaeError, match="no training image has a caption"):
-            build(listed(pairs), tmp_path / "out")
+    def test_halves_that_never_meet(self, colours: list[SourcePair], listed: Callable, tmp_path: Path):
+        images = [pair._replace(captions=()) for pair in colours if pair.image]
+        alone = [pair for pair in colours if pair.image is None]
+        whole = colours[1]._replace(split="test")
+        for pairs, message in (
+            (
+                images,
+                r"no training image has a caption \(\d\d images without caption such as \d+\.png\), and ",
+            ),
+            (
+                alone,
+                r"no training image .* \(\d captions without image such as alone \d\), and training needs ",
+            ),
+            ([*images, *alone], r"no training image .* \(\d\d images .*, \d captions without image such as "),
+            (
+                [whole, *images, *alone],
+                r"no training image has a caption .*; give both halves of a pair one name",
+            ),
+        ):
+            with pytest.raises(MxqvaeError, match=message):
+                build(listed(pairs), tmp_path / "out")
+            assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
     def test_a_build_that_stops_halfway_leaves_nothing(

@@ -70,8 +70,15 @@ def test_an_empty_list_is_no_pairs(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "printed"),
-    [("\0", "\0"), ("\0.png", "\0.png"), ("\ud800.png", "\ufffd.png"), ("x" * 300, "x" * 300), ("no", "no")],
-    ids=range(5),
+    [
+        ("\0", "\0"),
+        ("\0.png", "\0.png"),
+        ("metadata.jsonl/1", "metadata.jsonl/1"),
+        ("\ud800.png", "\ufffd.png"),
+        ("x" * 300, "x" * 300),
+        ("no", "no"),
+    ],
+    ids=range(6),
 )
 def test_names_that_no_file_can_have_are_missing(tmp_path: Path, name: str, printed: str):
     path = tmp_path / "metadata.jsonl"

@@ -122,6 +122,20 @@ def _collect(
             if kind.key in counts
         )
         raise MxqvaeError(f"{source.layout}: nothing can be used; {met or 'there is nothing in it'}")
+    if not any(pair.png and pair.captions for pair in collection.pairs(TRAIN)):
+        raise _no_whole_pair(source.layout, collection)
+
+
+def _no_whole_pair(layout: str, collection: PairCollection) -> MxqvaeError:
+    halves = {
+        "images without caption": [pair.name for pair in collection.pairs(TRAIN) if pair.png],
+        "captions without image": [pair.name for pair in collection.pairs(TRAIN) if not pair.png],
+    }
+    met = ", ".join(f"{len(names):,} {what} such as {names[0]}" for what, names in halves.items() if names)
+    return MxqvaeError(
+        f"{layout}: no training image has a caption ({met}), and training needs whole pairs; give both "
+        "halves of a pair one name, or name the columns: mxqvae data folder -h"
+    )
 
 
 def _train_tokenizer(collection: PairCollection, config: CaptionedImagesConfig) -> CaptionTokenizer:

@@ -31,7 +31,7 @@ class FileRange(NamedTuple):
         except ValueError as error:  # a NUL in the name, or half of a surrogate pair
             raise FileNotFoundError(errno.ENOENT, str(error)) from None
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR):
                 raise FileNotFoundError(errno.ENOENT, str(error)) from None
             raise
 

@@ -23,6 +23,7 @@ from mxqvae.data.captioned_images.columns import (
     known_caption_columns,
 )
 from mxqvae.data.captioned_images.image_files import is_image_name
+from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
 from mxqvae.data.captioned_images.source import SourcePair, printable
 from mxqvae.errors import MxqvaeError
 
@@ -82,6 +83,10 @@ class TarShards:
         for path in self._paths:
             with _damage_is_named(path):
                 for tar, member in _walk(path):
+                    if posixpath.basename(member.name) in METADATA_NAMES:
+                        raise MxqvaeError(
+                            f"{path}: compressed, and holds {member.name}; unpack it and give the folder"
+                        )
                     key, field = _key_and_field(member)
                     num_images += is_image_name(member.name)
                     has_texts |= field == "txt"

@@ -35,6 +35,11 @@ class TextFiles:
     def count(self) -> int:
         return sum(is_image_name(path.name) for path in walk_files(self._folder))
 
+    def has_pairs(self) -> bool:
+        """Whether a text speaks of an image."""
+        by_stem = self._by_stem()
+        return any(images and texts for images, texts in by_stem.values()) or bool(_met_elsewhere(by_stem))
+
     def __iter__(self) -> Iterator[SourcePair]:
         by_stem = self._by_stem()
         text_of = _met_elsewhere(by_stem)
@@ -56,15 +61,11 @@ class TextFiles:
             stem = name.removesuffix(path.suffix)
             if is_image_name(name):
                 by_stem.setdefault(stem, _Halves([], [])).images.append(name)
-            elif path.suffix.lower() == ".txt":
+            elif path.suffix.lower() == ".txt" and path.stem.lower() not in NOT_CAPTIONS:
                 if is_image_name(stem):  # of "1.png.txt"
                     stem = stem.removesuffix(Path(stem).suffix)
                 by_stem.setdefault(stem, _Halves([], [])).texts.append(name)
-        return {
-            stem: halves
-            for stem, halves in by_stem.items()
-            if halves.images or Path(stem).name.lower() not in NOT_CAPTIONS
-        }
+        return by_stem
 
     def _captions(self, text: str) -> tuple[str, ...]:
         return captions_in_text((self._folder / text).read_bytes())

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mxqvae.data.tokenizer import SMALLEST_SUBWORD_VOCABULARY, CaptionTokenizer
-from mxqvae.errors import MxqvaeError
 
 LARGEST_DEFAULT_VOCABULARY = 8192
 """Token ids at most, where the size is chosen by the captions."""
@@ -35,10 +34,6 @@ def train_tokenizer(
     Raises:
         MxqvaeError: There are no captions, or `vocab_size` is too small.
     """
-    if not captions:
-        raise MxqvaeError(
-            "no training image has a caption; see what the source must look like: mxqvae data folder -h"
-        )
     if vocab_size is None:
         vocab_size = choose_vocab_size(captions)
     tokenizer = CaptionTokenizer.train_subwords(captions, vocab_size=vocab_size, max_length=max_length)
