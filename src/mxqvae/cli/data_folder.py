@@ -23,6 +23,7 @@ def folder(
     image_column: TextOrNone = None,
     group_column: TextOrNone = None,
     split_column: TextOrNone = None,
+    new_splits: bool = False,
     images: PathOrNone = None,
     test_share: float = 0.1,
     seed: int = 0,
@@ -48,11 +49,14 @@ def folder(
         caption_column: Column with a caption or a list of them; by default captions, caption, text and so on.
         image_column: Column with the image or its file name; by default image, file_name, file and so on.
         group_column: Column whose equal values stay in one split, such as the person or the object shown.
-        split_column: Column that says train, validation or test of each image, to be kept; without it, splits
-            are dealt.
+        split_column: Column that says train, validation or test of each image, to be kept; without it, the
+            names of shards (train-00000-of-00002.parquet), of first folders (train/1.jpg) or of the hub's
+            splits say so where they name training images and others. Validation images are for testing where
+            no others are.
+        new_splits: Deal every image, whatever splits the source names; one that names none is dealt anyway.
         images: Folder with the images, where they are not beside PATH.
-        test_share: Share of the images that become the test split.
-        seed: Seed of the split.
+        test_share: Share of the images that become the test split, where splits are dealt.
+        seed: Seed of splits that are dealt.
         max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or all of them
             with --strict, a multiple of 8. Longer ones are cut in training.
         vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
@@ -68,6 +72,8 @@ def folder(
     at_least(1, processes=processes)
     if not 0 <= test_share < 1:
         raise MxqvaeError(f"--test-share must be at least 0 and below 1, got {test_share}")
+    if new_splits and split_column is not None:
+        raise MxqvaeError(f"--split-column {split_column} names splits; leave it or --new-splits out")
 
     from mxqvae.output_folder import check_output_folder
 
@@ -76,7 +82,6 @@ def folder(
 
     from mxqvae.config import to_json
     from mxqvae.data.captioned_images.build import build_captioned_images
-    from mxqvae.data.captioned_images.card import NAMED_SPLITS, OWN_PAIRS
     from mxqvae.data.captioned_images.columns import AskedColumns
     from mxqvae.data.captioned_images.detection import open_source
     from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
@@ -92,6 +97,7 @@ def folder(
         seed=seed,
         max_length=max_length,
         vocab_size=vocab_size,
+        new_splits=new_splits,
         strict=strict,
     )
     manifest = build_captioned_images(
@@ -99,7 +105,6 @@ def folder(
         out,
         config,
         draw_sheet=contact_sheet,
-        card_text=NAMED_SPLITS if split_column else OWN_PAIRS,
         num_processes=processes or num_cores(),
         overwrite=overwrite,
         progress=NoProgress() if json else progress_on(),
@@ -108,6 +113,8 @@ def folder(
         print(to_json(manifest))
     else:
         print_report(manifest, out)
+        if manifest.published_splits:
+            print("Splits are those that the source names; --new-splits deals others.")
 
 
 def check_places(path: str, images: Path | None, out: Path) -> None:

@@ -131,6 +131,34 @@ class TestContent:
         assert (built / "again.json").read_bytes() == (built / "tokenizer.json").read_bytes()
 
 
+class TestSplits:
+    @pytest.fixture
+    def published(self, colours: list[SourcePair]) -> list[SourcePair]:
+        """With captions, and more of them for testing than dealing would give."""
+        whole = [pair for pair in colours if pair.image and pair.captions]
+        return [pair._replace(split="test" if n % 4 else "train") for n, pair in enumerate(whole)]
+
+    def test_published_splits_are_kept(self, published: list[SourcePair], listed: Callable, tmp_path: Path):
+        manifest = build(listed(published), tmp_path / "out")
+        assert manifest.published_splits
+        for split in ("train", "test"):
+            names = [row["image"]["path"] for row in read_rows(tmp_path / "out", split)]
+            assert names == [pair.name for pair in published if pair.split == split]
+        card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+        assert "Splits are those that the source names;" in card
+
+    def test_unless_new_ones_are_asked_for(
+        self, published: list[SourcePair], listed: Callable, tmp_path: Path
+    ):
+        dealt = build(listed([pair._replace(split=None) for pair in published]), tmp_path / "dealt")
+        anew = CaptionedImagesConfig(image_size=16, test_share=0.3, new_splits=True)
+        manifest = build(listed(published), tmp_path / "anew", anew)
+        assert manifest.splits == dealt.splits
+        assert not manifest.published_splits
+        card = (tmp_path / "anew" / "README.md").read_text(encoding="utf-8")
+        assert "Splits are dealt by image, never by caption." in card
+
+
 class TestReport:
     def test_the_manifest_tells_what_is_there(self, built: Path):
         manifest = from_json(Manifest, (built / "manifest.json").read_bytes(), "manifest")
@@ -147,7 +175,7 @@ class TestReport:
     def test_bytes_are_the_same_on_every_machine(self, built: Path):
         # If this fails, existing data sets can't be rebuilt from their seed: raise manifest.VERSION.
         manifest = from_json(Manifest, (built / "manifest.json").read_bytes(), "manifest")
-        assert manifest.version == 1
+        assert manifest.version == 2
         assert {split: counts.pixels_sha256[:8] for split, counts in manifest.splits.items()} == {
             "train": "2974b5a1",
             "test": "ae3f0a3e",

@@ -107,6 +107,19 @@ def test_published_splits_go_before_the_seed(collection: PairCollection, add: Ad
     assert [name for name, *_ in rows(collection)] == ["15", "16", "17", "18", "19", "leak"]
 
 
+@pytest.mark.parametrize("others", [(), ("test",)])
+def test_validation_images_are_for_testing_where_no_others_are(
+    collection: PairCollection, add: Add, others: tuple[str, ...]
+):
+    for number, split in enumerate(("train", "validation", *others)):
+        add(split, number.to_bytes(1), "x", split=split)
+    collection.deal(test_share=0, seed=0)
+    assert collection.has_published_splits()
+    assert [name for name, *_ in rows(collection, "train")] == ["train"]
+    assert [name for name, *_ in rows(collection, "test")] == (["test"] if others else ["validation"])
+    assert [name for name, *_ in rows(collection, "validation")] == (["validation"] if others else [])
+
+
 def test_images_in_two_published_splits_are_told(collection: PairCollection, add: Add, log_path: Path):
     for name, split in (("a", "train"), ("b", "test"), ("c", "test"), ("d", "train")):
         add(name, b"1", name, split=split)

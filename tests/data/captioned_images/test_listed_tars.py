@@ -59,6 +59,12 @@ def test_archives_of_equal_names_are_kept_apart(tmp_path: Path):
     assert [image_of(pair) for pair in read(*paths)] == [b"a", b"b"]
 
 
+def test_splits_of_archives_are_kept(tmp_path: Path):
+    files = {"metadata.jsonl": b'{"file_name": "1.png", "text": "t"}'}
+    paths = [write(tmp_path / f"{name}.tar", files) for name in ("train", "test")]
+    assert [pair.split for pair in read(*paths)] == ["train", "test"]
+
+
 def test_an_image_that_is_missing_is_told(tmp_path: Path):
     path = write(tmp_path / "a.tar", {"metadata.jsonl": b'{"file_name": "b/1.png", "text": "t"}'})
     (pair,) = read(path)

@@ -98,6 +98,26 @@ def test_groups(tmp_path: Path):
     assert [pair.group for pair in read(path)] == [None, None]
 
 
+def test_folders_tell_splits(tmp_path: Path):
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "metadata.csv").write_text("file_name,text,part\n1.png,a,test\n,b,test\n")
+    paths = sorted(tmp_path.glob("*/metadata.csv"))
+    assert [pair.split for pair in MetadataFiles(paths, NOTHING_ASKED)] == ["train"] * 2 + ["validation"] * 2
+    assert {pair.split for pair in MetadataFiles(paths, AskedColumns(split="part"))} == {"test"}
+    assert {pair.split for pair in MetadataFiles(paths[:1], NOTHING_ASKED)} == {None}
+
+
+def test_names_of_images_tell_splits(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("file,text,part\n./train/x/1.png,a,test\nval2017\\2.png,b,test\n,c,test\n")
+    assert [pair.split for pair in read(path)] == ["train", "validation", None]
+    assert [pair.split for pair in read(path, AskedColumns(split="part"))] == ["test"] * 3
+    for another in ("3.png", "cats/3.png"):
+        path.write_text(f"file,text\ntrain/1.png,a\ntest/2.png,b\n{another},c\n")
+        assert {pair.split for pair in read(path)} == {None}
+
+
 def test_bytes_that_are_not_utf8_and_a_byte_order_mark(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbffile_name;x,text\nb.png,caf\xe9\n")
     (pair,) = read(tmp_path / "a.csv", AskedColumns(image="file_name;x"))

@@ -97,6 +97,11 @@ def test_an_asked_column_that_no_sample_has(tmp_path: Path, role: str):
         read(path, asked)
 
 
+def test_splits_of_shards_are_kept(tmp_path: Path):
+    paths = [write(tmp_path / f"{name}-0.tar", {"1.png": b"x"}) for name in ("train", "test")]
+    assert [pair.split for pair in TarShards(paths, NOTHING_ASKED)] == ["train", "test"]
+
+
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
 def test_compressed_shards(tmp_path: Path, mode: str):
     path = write(tmp_path / f"a.tar.{mode[2:]}", {"1.png": b"image", "1.txt": b"one"}, mode)

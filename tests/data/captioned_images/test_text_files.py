@@ -34,6 +34,26 @@ def test_same_name_in_two_folders(tmp_path: Path):
     assert read(tmp_path) == [("x/1.png", True, ("x",)), ("y/1.png", True, ("y",))]
 
 
+def test_folders_tell_splits(tmp_path: Path):
+    write(
+        tmp_path,
+        "train/a/1.png",
+        "train/a/1.txt",
+        "test/2.png",
+        "test/texts/2.txt",
+        "test/3.txt",
+        "notes.txt",
+    )
+    assert {pair.name: pair.split for pair in TextFiles(tmp_path)} == {
+        "notes.txt": None,
+        "test/2.png": "test",
+        "test/3.txt": "test",
+        "train/a/1.png": "train",
+    }
+    write(tmp_path, "4.png")
+    assert {pair.split for pair in TextFiles(tmp_path)} == {None}
+
+
 def test_hidden_files_are_passed_over(tmp_path: Path):
     for name in (".thumb.png", "._1.png", "1.png", "__MACOSX/1.png", ".git/2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

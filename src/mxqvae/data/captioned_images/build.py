@@ -91,6 +91,7 @@ def build_captioned_images(
         manifest = Manifest(
             layout=source.layout,
             config=config,
+            published_splits=collection.has_published_splits(),
             splits=counts,
             tokenizer=tokenizer_counts,
             problems=problems.counts(),
@@ -111,7 +112,7 @@ def _collect(
 ) -> None:
     with progress.task("read images", total=source.count(), unit="images") as advance:
         for pair, square in read_images(source, size=config.image_size, num_processes=num_processes):
-            collection.add(pair, square)
+            collection.add(pair._replace(split=None) if config.new_splits else pair, square)
             advance()
     collection.deal(test_share=config.test_share, seed=config.seed)
     if not collection.count(TRAIN):

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names
 from mxqvae.errors import MxqvaeError
 
 
@@ -44,8 +45,13 @@ class CaptionList:
         """Of all lines: any may lack a column, the first one too."""
         return list(dict.fromkeys(name for _, row in self._rows() for name in row))
 
-    def pairs(self, asked: AskedColumns) -> Iterator[SourcePair]:
+    def pairs(self, asked: AskedColumns, split: str | None = None) -> Iterator[SourcePair]:
         """The pairs, in the order of the list.
+
+        Args:
+            asked: Columns.
+            split: The published split of all; by default what the column asked for says, or else the folders
+                at the start of the images' names, such as "train/1.png".
 
         Raises:
             MxqvaeError: Names the line that is damaged or says no such thing, or the column that is missing.
@@ -54,6 +60,12 @@ class CaptionList:
         if not names:
             return
         columns = find_columns(names, asked, self._where)
+        published: dict[str, str] = {}
+        if split is None and asked.split is None:
+            image_names = (row.get(columns.image) for _, row in self._rows())
+            published = splits_of_names(
+                {_top(name) for name in image_names if name and isinstance(name, str)}
+            )
 
         def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
             number, row = numbered
@@ -79,7 +91,9 @@ class CaptionList:
                 self._find_image(name) if name else None,
                 tuple(captions),
                 group=columns.group_of(first_row),
-                split=columns.split_of(first_row, f"{self._where}, line {first_number}"),
+                split=columns.split_of(first_row, f"{self._where}, line {first_number}")
+                or split
+                or published.get(_top(name)),
             )
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -111,3 +125,8 @@ class CaptionList:
                 yield reader.line_num, row
         except csv.Error as error:
             raise MxqvaeError(f"{self._where}, line {reader.line_num}: {error}; mend the line") from None
+
+
+def _top(name: str) -> str:
+    """The first folder of an image's name; empty where there is none."""
+    return name.replace("\\", "/").removeprefix("./").rpartition("/")[0].partition("/")[0]

@@ -10,7 +10,13 @@ from typing import BinaryIO, NamedTuple
 from mxqvae.data.captioned_images.captions import tidy_captions
 from mxqvae.data.captioned_images.problems import Problem, ProblemKind, ProblemLog
 from mxqvae.data.captioned_images.source import SourcePair
-from mxqvae.data.captioned_images.splitting import SPLITS, Families, deal_families
+from mxqvae.data.captioned_images.splitting import (
+    SPLITS,
+    TEST,
+    VALIDATION,
+    Families,
+    deal_families,
+)
 from mxqvae.data.captioned_images.square_image import SquareImage
 
 _LENGTHS = struct.Struct("<II")  # bytes of the text and of the image that follow
@@ -77,12 +83,22 @@ class PairCollection:
         self._append(pair.name, captions, None if first != number else png, key)
 
     def deal(self, *, test_share: float, seed: int) -> None:
-        """Deal all pairs to splits, those of one family to one; a published split is kept."""
+        """Deal all pairs to splits, those of one family to one; a published split is kept.
+
+        Where there are published splits for validation and none for testing, those become the test split.
+        """
+        published = self._published_splits
+        if TEST not in published.values():
+            published = {
+                number: TEST if split == VALIDATION else split for number, split in published.items()
+            }
         eldest = [self._families.eldest(key) for key in self._keys]
         split_of = deal_families(eldest, test_share=test_share, seed=seed)
-        self._splits = [
-            self._published_splits.get(number) or split_of[key] for number, key in enumerate(eldest)
-        ]
+        self._splits = [published.get(number) or split_of[key] for number, key in enumerate(eldest)]
+
+    def has_published_splits(self) -> bool:
+        """Whether pairs were not dealt, but are where their source has them."""
+        return bool(self._published_splits)
 
     def count(self, split: str) -> int:
         """Rows of a split, once they are dealt."""

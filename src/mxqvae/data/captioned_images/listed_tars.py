@@ -11,6 +11,7 @@ from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.image_files import TarImageFinder, files_in_tar
 from mxqvae.data.captioned_images.metadata_file import IMAGE_FOLDERS, METADATA_NAMES
 from mxqvae.data.captioned_images.source import FileRange, SourcePair
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 
 
 class ListedTars:
@@ -27,9 +28,10 @@ class ListedTars:
         return sum(captions.count() for lists in self._lists.values() for captions in lists)
 
     def __iter__(self) -> Iterator[SourcePair]:
-        for lists in self._lists.values():
+        published = splits_of_shards(list(self._lists))
+        for path, lists in self._lists.items():
             for captions in lists:
-                yield from captions.pairs(self._asked)
+                yield from captions.pairs(self._asked, published.get(path))
 
 
 def lists_in_tar(path: Path) -> list[CaptionList]:

@@ -4,7 +4,7 @@ from mxqvae.config import configuration
 from mxqvae.data.captioned_images.problems import ProblemCount
 from mxqvae.data.captioned_images.shards import SplitCounts
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same source and seed would give another data set than before."""
 
 
@@ -23,6 +23,8 @@ class CaptionedImagesConfig:
     where `strict`), rounded up to a multiple of 8."""
     vocab_size: int | None = None
     """Token ids; None for the bytes and as many subwords as there are words that occur five times."""
+    new_splits: bool = False
+    """Deal every image, whatever splits the source names."""
     strict: bool = False
     """Stop on the first problem that costs content."""
 
@@ -59,6 +61,8 @@ class Manifest:
     """Version of the way that images and splits are made."""
     layout: str
     """What the source was."""
+    published_splits: bool = False
+    """Whether splits are those that the source names, and not dealt by the seed."""
     config: CaptionedImagesConfig
     """What was asked for."""
     splits: dict[str, SplitCounts]

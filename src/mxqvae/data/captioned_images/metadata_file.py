@@ -9,6 +9,7 @@ from mxqvae.data.captioned_images.caption_list import CaptionList
 from mxqvae.data.captioned_images.columns import AskedColumns, find_columns, known_image_column
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import SourcePair
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "captions.jsonl")
@@ -34,8 +35,9 @@ class MetadataFiles:
         return sum(_list(path, self._images).count() for path in self._paths)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        published = splits_of_shards(self._paths)
         for path in self._paths:
-            yield from _list(path, self._images).pairs(self._asked)
+            yield from _list(path, self._images).pairs(self._asked, published.get(path))
 
 
 def names_images(path: Path) -> bool:

@@ -57,7 +57,7 @@ class SourcePair(NamedTuple):
     group: str | None = None
     """Pairs of one group stay in one split."""
     split: str | None = None
-    """The published split, where there is one."""
+    """The published split, where there is one: of `splitting.SPLITS`."""
     box: Box | None = None
     """What to crop to, where it is known."""
 

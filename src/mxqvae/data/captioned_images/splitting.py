@@ -6,7 +6,8 @@ the source names splits, those are taken instead.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 
@@ -82,7 +83,44 @@ def published_split(name: str, where: str) -> str:
     Raises:
         MxqvaeError: The name is none that is known.
     """
-    split = _SPLIT_OF.get(re.sub(r"[\W_]*\d*$", "", name.strip().lower()))
+    split = _known_split(name)
     if split is None:
         raise MxqvaeError(f"{where}: unknown split {name!r}; write train, validation or test")
     return split
+
+
+def splits_of_names(names: Iterable[str]) -> dict[str, str]:
+    """The splits that names of folders or subsets mean.
+
+    There are none where a name is unknown, where no images are for training, and where all are.
+    """
+    split_of = {name: _known_split(name) for name in names}
+    known = {name: split for name, split in split_of.items() if split is not None}
+    return (
+        known
+        if len(known) == len(split_of) and TRAIN in known.values() and len({*known.values()}) > 1
+        else {}
+    )
+
+
+def splits_of_shards(paths: Sequence[Path]) -> dict[Path, str]:
+    """The splits that shards mean by their names, such as `train-00000-of-00002.parquet`, or their folders'.
+
+    There are none where `splits_of_names` finds none.
+    """
+    for name_of in (_shard_name, _folder_name):
+        if splits := splits_of_names(map(name_of, paths)):
+            return {path: splits[name_of(path)] for path in paths}
+    return {}
+
+
+def _shard_name(path: Path) -> str:
+    return re.sub(r"[\W_]*\d+-of-\d+$", "", path.name.partition(".")[0])
+
+
+def _folder_name(path: Path) -> str:
+    return path.parent.name
+
+
+def _known_split(name: str) -> str | None:
+    return _SPLIT_OF.get(re.sub(r"[\W_]*\d*$", "", name.strip().lower()))

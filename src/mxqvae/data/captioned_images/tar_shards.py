@@ -25,6 +25,7 @@ from mxqvae.data.captioned_images.columns import (
 from mxqvae.data.captioned_images.image_files import is_image_name
 from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
 from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
 _COMPRESSIONS: dict[bytes, Callable[[Path, str], Any]] = {
@@ -72,10 +73,12 @@ class TarShards:
 
     def __iter__(self) -> Iterator[SourcePair]:
         columns = self._columns()
+        published = splits_of_shards(self._paths)
         for path in self._paths:
             with _damage_is_named(path):
                 for key, members in groupby(_members(path), lambda member: member.key):
-                    yield self._pair(f"{path.name}/{printable(key)}", list(members), columns)
+                    pair = self._pair(f"{path.name}/{printable(key)}", list(members), columns)
+                    yield pair._replace(split=pair.split or published.get(path))
 
     @cached_property
     def _survey(self) -> "_Survey":

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mxqvae.data.captioned_images.captions import captions_in_text
 from mxqvae.data.captioned_images.image_files import is_image_name, walk_files
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names
 
 NOT_CAPTIONS = ("readme", "license", "licence", "copying", "notice", "credits", "attribution")
 """Text files that accompany a folder, and speak of no image."""
@@ -44,14 +45,16 @@ class TextFiles:
         by_stem = self._by_stem()
         text_of = _met_elsewhere(by_stem)
         taken = set(text_of.values())
+        published = splits_of_names({_top(stem) for stem, halves in by_stem.items() if halves.images})
         for stem, (images, texts) in by_stem.items():
             if stem in text_of:
                 texts = by_stem[text_of[stem]].texts
             captions = tuple(caption for text in texts for caption in self._captions(text))
             for image in images:
-                yield SourcePair(printable(image), FileRange(str(self._folder / image)), captions)
+                place = FileRange(str(self._folder / image))
+                yield SourcePair(printable(image), place, captions, split=published.get(_top(stem)))
             if not images and stem not in taken:
-                yield SourcePair(printable(texts[0]), None, captions)
+                yield SourcePair(printable(texts[0]), None, captions, split=published.get(_top(stem)))
 
     def _by_stem(self) -> dict[str, _Halves]:
         # Files of one stem need not follow each other: "a.jpg", "a-b.jpg", "a.txt" sort otherwise.
@@ -91,3 +94,8 @@ def _places(stems: Iterable[str]) -> dict[str, str]:
         for place in {stem, *("/".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts) - 1))}:
             stem_at[place] = None if place in stem_at else stem
     return {place: stem for place, stem in stem_at.items() if stem is not None}
+
+
+def _top(stem: str) -> str:
+    """The first folder; empty where there is none."""
+    return stem.rpartition("/")[0].partition("/")[0]
