@@ -57,8 +57,8 @@ def folder(
         images: Folder with the images, where they are not beside PATH.
         test_share: Share of the images that become the test split, where splits are dealt.
         seed: Seed of splits that are dealt.
-        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or all of them
-            with --strict, a multiple of 8. Longer ones are cut in training.
+        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or with
+            --strict all captions of every split, a multiple of 8. Longer ones are cut in training.
         vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
             for each word that occurs five times, at most 8,192.
         strict: Stop on the first image or caption that would be left out or altered.

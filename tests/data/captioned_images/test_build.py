@@ -331,6 +331,17 @@ class TestRefused:
         with pytest.raises(MxqvaeError, match=r"caption is longer than .* \(\d+ tokens, 3 fit\)"):
             build(listed(colours), tmp_path / "short", short)
 
+    def test_strict_cuts_no_caption_of_any_split(
+        self, colours: list[SourcePair], listed: Callable, tmp_path: Path
+    ):
+        long = "A test caption with many more words than any of those that are for training."
+        whole = [pair._replace(split="train") for pair in colours if pair.image and pair.captions]
+        pairs = [*whole[1:], whole[0]._replace(captions=(long,), split="test")]
+        strict = CaptionedImagesConfig(image_size=16, strict=True)
+        counts = build(listed(pairs), tmp_path / "out", strict).tokenizer
+        assert counts.num_cut == 0
+        assert counts.max_length >= counts.longest_caption > 16
+
     @pytest.mark.parametrize(
         ("pairs", "message"),
         [

@@ -3,7 +3,7 @@
 import heapq
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from mxqvae.data.captioned_images.reading import read_images
 from mxqvae.data.captioned_images.shards import SplitCounts, write_split
 from mxqvae.data.captioned_images.source import PairSource
 from mxqvae.data.captioned_images.splitting import SPLITS, TRAIN, position
-from mxqvae.data.captioned_images.vocabulary import UNCUT_SHARE, train_tokenizer
+from mxqvae.data.captioned_images.vocabulary import choose_max_length, train_tokenizer
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -81,8 +81,8 @@ def build_captioned_images(
         with tempfile.TemporaryFile(dir=folder) as file:
             collection = PairCollection(file, problems)
             _collect(source, collection, problems, config, num_processes, progress)
-            tokenizer = _train_tokenizer(collection, config)
             splits = [split for split in SPLITS if collection.count(split)]
+            tokenizer = _train_tokenizer(collection, splits, config)
             tokenizer_counts = _count_cut(collection, splits, tokenizer, problems)
             sheet = _Sheet(config.seed)
             counts = _write_splits(folder, collection, splits, sheet, progress)
@@ -139,26 +139,34 @@ def _no_whole_pair(layout: str, collection: PairCollection) -> MxqvaeError:
     )
 
 
-def _train_tokenizer(collection: PairCollection, config: CaptionedImagesConfig) -> CaptionTokenizer:
-    pairs = collection.pairs(TRAIN, with_images=False)
-    return train_tokenizer(
-        [caption for pair in pairs for caption in pair.captions],
+def _train_tokenizer(
+    collection: PairCollection, splits: Sequence[str], config: CaptionedImagesConfig
+) -> CaptionTokenizer:
+    tokenizer = train_tokenizer(
+        [caption for _, caption in _captions(collection, [TRAIN])],
         vocab_size=config.vocab_size,
         max_length=config.max_length,
-        uncut_share=1.0 if config.strict else UNCUT_SHARE,
     )
+    if not config.strict or config.max_length is not None:
+        return tokenizer
+    # Nothing may be cut, in no split.
+    nums = tokenizer.count_tokens(caption for _, caption in _captions(collection, splits))
+    return tokenizer.with_max_length(choose_max_length(nums, uncut_share=1.0))
+
+
+def _captions(collection: PairCollection, splits: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each caption of the splits, after the name of its pair."""
+    for split in splits:
+        for pair in collection.pairs(split, with_images=False):
+            for caption in pair.captions:
+                yield pair.name, caption
 
 
 def _count_cut(
     collection: PairCollection, splits: Sequence[str], tokenizer: CaptionTokenizer, problems: ProblemLog
 ) -> TokenizerCounts:
     longest = num_cut = 0
-    captions = (
-        (pair.name, caption)
-        for split in splits
-        for pair in collection.pairs(split, with_images=False)
-        for caption in pair.captions
-    )
+    captions = _captions(collection, splits)
     while some := list(islice(captions, TOKENIZED_AT_ONCE)):
         for (name, _), num in zip(
             some, tokenizer.count_tokens([caption for _, caption in some]), strict=True

@@ -19,8 +19,8 @@ class CaptionedImagesConfig:
     seed: int = 0
     """Decides the split and the pairs of the contact sheet, 0 or more."""
     max_length: int | None = None
-    """Tokens of a caption, [END] included; None for what 99.5% of the training captions need (all of them
-    where `strict`), rounded up to a multiple of 8."""
+    """Tokens of a caption, [END] included; None for what 99.5% of the training captions need (all captions of
+    every split where `strict`), rounded up to a multiple of 8."""
     vocab_size: int | None = None
     """Token ids; None for the bytes and as many subwords as there are words that occur five times."""
     new_splits: bool = False

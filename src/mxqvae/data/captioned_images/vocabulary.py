@@ -21,7 +21,6 @@ def train_tokenizer(
     *,
     vocab_size: int | None,
     max_length: int | None,
-    uncut_share: float = UNCUT_SHARE,
 ) -> CaptionTokenizer:
     """Train a tokenizer of subwords.
 
@@ -29,7 +28,6 @@ def train_tokenizer(
         captions: Training captions.
         vocab_size: Token ids; by default `choose_vocab_size`.
         max_length: Tokens, [END] included; by default `choose_max_length`.
-        uncut_share: For `choose_max_length`.
 
     Raises:
         MxqvaeError: There are no captions, or `vocab_size` is too small.
@@ -39,8 +37,7 @@ def train_tokenizer(
     tokenizer = CaptionTokenizer.train_subwords(captions, vocab_size=vocab_size, max_length=max_length)
     if max_length is not None:
         return tokenizer
-    max_length = choose_max_length(tokenizer.count_tokens(captions), uncut_share)
-    return CaptionTokenizer.train_subwords(captions, vocab_size=vocab_size, max_length=max_length)
+    return tokenizer.with_max_length(choose_max_length(tokenizer.count_tokens(captions)))
 
 
 def choose_vocab_size(captions: Iterable[str]) -> int:
