@@ -113,7 +113,7 @@ def test_strict(run: Run, photos: Path, tmp_path: Path):
     error = [line for line in stderr.splitlines() if line.startswith("mxqvae: error")]
     assert error == [
         "mxqvae: error: 05.png: image is damaged or of an unknown format (unknown format); mend it, or leave "
-        "out --strict (it is then left out)"
+        "out --strict (then: left out)"
     ]
     assert not (tmp_path / "out").exists()
 

@@ -30,7 +30,8 @@ class Building:
     vocab_size: IntOrNone = None
     """Size of the tokenizer's vocabulary; without it, chosen by the captions."""
     strict: bool = False
-    """Stop on the first image or caption that would be left out or altered."""
+    """Stop on the first problem of any kind: what would be left out, altered, turned or cut, and images that
+    occur twice."""
     processes: IntOrNone = None
     """Processes that decode images; without it, one for each core. The result is the same."""
     overwrite: bool = False

@@ -61,7 +61,8 @@ def folder(
             --strict all captions of every split, a multiple of 8. Longer ones are cut in training.
         vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
             for each word that occurs five times, at most 8,192.
-        strict: Stop on the first image or caption that would be left out or altered.
+        strict: Stop on the first problem of any kind: what would be left out, altered, turned or cut, and
+            images that occur twice.
         processes: Processes that decode images; without it, one for each core. The result is the same.
         overwrite: Replace a folder that has content.
         json: Print the manifest as JSON.

@@ -56,6 +56,14 @@ def test_the_same_image_is_one_row(collection: PairCollection, add: Add):
     assert counts["duplicate"].examples == ("c", "d")
 
 
+def test_an_image_that_a_list_names_twice_is_no_duplicate(collection: PairCollection, add: Add):
+    for name, pixels, caption in (("a", b"1", "one"), ("b", b"2", "two"), ("a", b"1", "three")):
+        add(name, pixels, caption)
+    collection.deal(test_share=0, seed=0)
+    assert rows(collection) == [("a", b"png of 1", ("one", "three")), ("b", b"png of 2", ("two",))]
+    assert collection._problems.counts() == {}
+
+
 def test_halves_are_kept(collection: PairCollection, add: Add):
     add("image", b"1")
     add("captions", None, "one", "two")

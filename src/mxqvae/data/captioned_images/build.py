@@ -71,7 +71,7 @@ def build_captioned_images(
 
     Raises:
         MxqvaeError: `out` has content and `overwrite` is false; the source cannot be read; nothing of it can
-            be used, or no training image has a caption; or `config.strict` and a problem costs content.
+            be used, or no training image has a caption; or `config.strict` and there is a problem.
     """
     progress = progress or NoProgress()
     with (

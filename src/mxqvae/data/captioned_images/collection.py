@@ -74,8 +74,9 @@ class PairCollection:
         first = self._number_of.setdefault((key, pair.split), number)
         if first != number:
             self._twins.setdefault(first, []).append(number)
-            if png is not None:
-                first_name = self._read(first, with_image=False).name
+            first_name = self._read(first, with_image=False).name
+            # A list may name an image in several places.
+            if png is not None and first_name != pair.name:
                 self._problems.add(Problem(ProblemKind.DUPLICATE, pair.name, f"as {first_name}"))
         if pair.split is not None:
             self._published_splits[number] = pair.split

@@ -26,7 +26,7 @@ class CaptionedImagesConfig:
     new_splits: bool = False
     """Deal every image, whatever splits the source names."""
     strict: bool = False
-    """Stop on the first problem that costs content."""
+    """Stop on the first problem of any kind."""
 
     def __post_init__(self) -> None:
         for name, minimum in (("image_size", 8), ("seed", 0), ("max_length", 2), ("vocab_size", 1)):
