@@ -48,7 +48,9 @@ def test_each_split_gets_some(keys: set[bytes], seed: int, test_share: float):
 
 def test_a_share_of_nothing_and_a_family_alone():
     assert set(deal_families([b"a", b"b", b"c"], test_share=0, seed=0).values()) == {TRAIN}
-    assert len(deal_families([b"a"], test_share=0.5, seed=0)) == 1
+    for seed in range(10):
+        assert deal_families([b"a", b"a"], test_share=0.9, seed=seed) == {b"a": TRAIN}
+    assert deal_families([], test_share=0.5, seed=0) == {}
 
 
 def test_shares_seeds_and_newcomers():

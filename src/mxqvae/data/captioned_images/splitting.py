@@ -49,7 +49,7 @@ def deal_families(eldest_keys: Sequence[bytes], *, test_share: float, seed: int)
     """Deal each family to train or test, by a hash of its eldest key and the seed.
 
     A family keeps its split when others come or go. Only where that leaves a split empty, the family whose
-    hash is nearest to it is moved; with a test share of 0, there is no test split.
+    hash is nearest to it is moved; a family alone is for training, and with a test share of 0 all are.
 
     Args:
         eldest_keys: Of every family; repetitions do no harm.
@@ -59,11 +59,10 @@ def deal_families(eldest_keys: Sequence[bytes], *, test_share: float, seed: int)
     """
     positions = {key: position(key, seed) for key in eldest_keys}
     splits = {key: TEST if place < test_share else TRAIN for key, place in positions.items()}
-    if test_share > 0 and len(positions) > 1:
-        if TEST not in splits.values():
-            splits[min(positions, key=positions.__getitem__)] = TEST
-        elif TRAIN not in splits.values():
-            splits[max(positions, key=positions.__getitem__)] = TRAIN
+    if positions and TRAIN not in splits.values():
+        splits[max(positions, key=positions.__getitem__)] = TRAIN
+    elif test_share > 0 and len(positions) > 1 and TEST not in splits.values():
+        splits[min(positions, key=positions.__getitem__)] = TEST
     return splits
 
 
