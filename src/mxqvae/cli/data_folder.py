@@ -36,11 +36,12 @@ def folder(
 ) -> None:
     """Build a data set from your own captioned images, one or several captions each.
 
-    PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say), with .txt files
-    beside the images (a caption a line), with WebDataset .tar shards or with .parquet files; one such file; a
-    COCO captions .json; or a data set of the hub as user/name. Images are turned upright, cropped to the
-    square in the middle and resized; a tokenizer is trained on the captions. The folder opens with
-    `datasets.load_dataset`. The same input and seed give the same bytes.
+    PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say) or Kaggle's
+    captions.txt, with .txt files of the images' names (a caption a line; beside them, or images/1.jpg and
+    captions/1.txt), with WebDataset .tar shards, .tar archives with a metadata.jsonl or .parquet files; one
+    such file; a COCO captions .json; or a data set of the hub as user/name. Images are turned upright,
+    cropped to the square in the middle and resized; a tokenizer is trained on the captions. The folder opens
+    with `datasets.load_dataset`. The same input and seed give the same bytes.
 
     Args:
         path: What the images and captions lie in.

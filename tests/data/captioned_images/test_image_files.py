@@ -2,6 +2,7 @@ import io
 import tarfile
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -22,7 +23,7 @@ def write_tar(path: Path, name: str) -> Path:
     "name",
     ["./größe/é.png", "größe/é.png", "größe\\é.png", "gro\u0308ße/e\u0301.png", ".\\gro\u0308ße\\é.png"],
 )
-def test_names_as_other_systems_write_them(tmp_path: Path, name: str, form: str):
+def test_names_as_other_systems_write_them(tmp_path: Path, name: str, form: Literal["NFC", "NFD"]):
     stored = unicodedata.normalize(form, "größe/é.png")
     (tmp_path / "files" / stored).parent.mkdir(parents=True)
     (tmp_path / "files" / stored).write_bytes(b"image")
