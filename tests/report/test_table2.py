@@ -37,33 +37,87 @@ def test_ours_stands_below_the_poster_with_the_difference(table2_result: Table2R
     assert row(block, r"I\_T\_Emb", "poster")[-1] == "0.945 ¹"
 
 
-def test_what_drawing_anew_changed_is_shown(
-    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+@pytest.mark.parametrize(
+    ("refined", "as_drawn", "labels"),
+    [
+        # One share for each way to draw; the samples' own is that of the fixture, .98.
+        (None, None, ["**ours**", "difference"]),
+        (
+            None,
+            0.8,
+            [
+                "**ours**, refined",
+                "difference, refined",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+        (
+            0.9,
+            0.8,
+            [
+                "**ours**, with redraws",
+                "difference, with redraws",
+                "ours, first draws",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+        (
+            0.8,
+            0.8,
+            [
+                "**ours**, with redraws",
+                "difference, with redraws",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+    ],
+)
+def test_what_the_paper_does_not_do_to_its_codes_is_named(
+    table2_result: Table2Result,
+    score_of: Callable[..., ConsistencyScore],
+    rows: Rows,
+    refined: float | None,
+    as_drawn: float | None,
+    labels: list[str],
 ):
-    assert "first draws" not in render_table2([table2_result])
-    refined = score_of(**dict.fromkeys(KINDS, 0.9))
-    figures = dataclasses.replace(
-        table2_result.figures, samples_refined=refined, samples_as_drawn=refined, drawn_anew=0.036
-    )
-    block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "ours, first draws") == ["0.900"] * 6
-    assert "as drawn" not in block
+    figures = table2_result.figures
+    scores = {"samples_refined": refined, "samples_as_drawn": as_drawn}
+    changed = {
+        name: score_of(**dict.fromkeys(KINDS, share)) for name, share in scores.items() if share is not None
+    }
+    result = dataclasses.replace(table2_result, figures=dataclasses.replace(figures, **changed))
+    found = [line[1] for line in rows(render_table2([result]))]
+    first = found.index(labels[0])
+    assert found[first : first + len(labels) + 1] == [*labels, "ours, slot by slot"]
 
 
-def test_what_refinement_changed_is_shown(
+def test_codes_as_drawn_are_compared_with_the_poster_too(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):
-    assert "as drawn" not in render_table2([table2_result])
-    as_drawn = score_of(**dict.fromkeys(KINDS, 0.8))
+    as_drawn = score_of(**(dict.fromkeys(KINDS, 0.95) | {"Quad4": 1.0}))
     figures = dataclasses.replace(table2_result.figures, samples_as_drawn=as_drawn)
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "ours, codes as drawn") == ["0.800"] * 6
+    assert row(block, "", "ours, codes as drawn") == ["0.950"] * 4 + ["1.000", "0.960"]
+    assert row(block, "", "difference, codes as drawn") == [
+        "−0.048 miss",
+        "−0.047 miss",
+        "−0.044 miss",
+        "−0.046 miss",
+        "+0.026",
+        "−0.032 miss",
+    ]
 
 
 def test_a_kind_that_was_never_sampled_is_a_miss(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):
-    figures = dataclasses.replace(table2_result.figures, samples=score_of(Single=1.0))
+    singles = score_of(Single=1.0)
+    figures = dataclasses.replace(
+        table2_result.figures, samples=singles, samples_refined=singles, samples_as_drawn=singles
+    )
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
     assert row(block, "", "**ours**") == ["**1.000**", *["**–**"] * 5]
     assert row(block, "", "difference") == ["+0.002", *["miss"] * 5]

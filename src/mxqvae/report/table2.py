@@ -72,14 +72,24 @@ def pair_shares(score: ConsistencyScore) -> list[float | None]:
     return [*(None if proportion is None else proportion.rate for proportion in by_kind), score.average]
 
 
-def _lines_of_ours(run: Table2Result, label: str, poster: Sequence[float]) -> Iterator[tuple[str, ...]]:
-    figures, shares = run.figures, pair_shares(run.figures.samples)
-    yield ("", label, *(f"**{share_cell(share)}**" for share in shares))
-    yield ("", "difference", *(difference_cell(*both) for both in zip(shares, poster, strict=True)))
+def later_step(figures: Table2Figures) -> str:
+    """What ours does to the codes as drawn and the paper does not, as it ends a label; empty: nothing."""
     if figures.samples != figures.samples_refined:
-        yield ("", "ours, first draws", *map(share_cell, pair_shares(figures.samples_refined)))
-    if figures.samples_refined != figures.samples_as_drawn:
-        yield ("", "ours, codes as drawn", *map(share_cell, pair_shares(figures.samples_as_drawn)))
+        return ", with redraws"
+    return "" if figures.samples == figures.samples_as_drawn else ", refined"
+
+
+def _lines_of_ours(run: Table2Result, label: str, poster: Sequence[float]) -> Iterator[tuple[str, ...]]:
+    figures = run.figures
+    drawn = figures.samples_as_drawn
+    step = later_step(figures)
+    yield ("", f"{label}{step}", *(f"**{cell}**" for cell in _cells(figures.samples)))
+    yield ("", f"difference{step}", *_differences(figures.samples, poster))
+    if figures.samples_refined not in (figures.samples, drawn):
+        yield ("", "ours, first draws", *_cells(figures.samples_refined))
+    if step:
+        yield ("", "ours, codes as drawn", *_cells(drawn))
+        yield ("", "difference, codes as drawn", *_differences(drawn, poster))
     yield ("", "ours, slot by slot", *map(share_cell, _slot_shares(figures.samples)))
     mix = [figures.samples.kinds[kind] for kind in KINDS]
     shares_of_kinds = (f"{kind.share:.1%} ({kind.training_share:.1%})" for kind in mix)
@@ -112,6 +122,10 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
 
 def _cells(score: ConsistencyScore) -> tuple[str, ...]:
     return tuple(map(share_cell, pair_shares(score)))
+
+
+def _differences(score: ConsistencyScore, poster: Sequence[float]) -> Iterator[str]:
+    return (difference_cell(*both) for both in zip(pair_shares(score), poster, strict=True))
 
 
 def _slot_shares(score: ConsistencyScore) -> list[float | None]:
