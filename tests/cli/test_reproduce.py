@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from mxqvae.cli import reproduce
 from mxqvae.config import to_json
 from mxqvae.data.caption_mnist import CaptionMnistConfig
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
 from mxqvae.data.captioned_images.shards import SplitCounts
-from mxqvae.reproduction import table1
+from mxqvae.reproduction import table1, table2
 from mxqvae.reproduction.table1 import Table1Reproduction
+from mxqvae.results import Table2Result, write_result
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -127,3 +129,17 @@ def test_a_row_is_printed_beside_the_paper_s(
         "table1-mxqvae-seed0.json",
         "table1-mxqvae-seed0.png",
     }
+
+
+def test_table_2_pictures_the_rows_that_kept_their_samples(
+    run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    write_result(table2_result, tmp_path / "results")
+    command = ("reproduce", "table2", "--work", tmp_path / "work", "--results", tmp_path / "results")
+    code, out, _ = run(*command)
+    assert code == 0
+    assert "side by side" not in out
+    picture = tmp_path / "results" / "table2.png"
+    monkeypatch.setattr(table2.Table2Reproduction, "picture_rows", lambda self, results: picture)
+    assert f"Samples of the rows side by side: {picture}" in run(*command)[1]

@@ -88,6 +88,9 @@ def table2(
     if _run(run, rows, TABLE2_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
         _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
+        picture = run.picture_rows(scored)
+        if picture is not None:
+            print(f"Samples of the rows side by side: {picture}")
 
 
 def table3(

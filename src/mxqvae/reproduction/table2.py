@@ -1,11 +1,13 @@
 """Table 2: rows from the raw digits to a score of 10,000 samples.
 
-Beside the result there is a picture: the first samples, each with the judge's word on it.
+Beside the result there is a picture: the first samples, each with the judge's word on it. `table2.png` shows those
+of all rows.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +16,13 @@ from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
 from mxqvae.device import find_device
-from mxqvae.evaluation.consistency import is_consistent, measure_bounds, read_pairs, score_consistency
+from mxqvae.evaluation.consistency import (
+    SlotReader,
+    is_consistent,
+    measure_bounds,
+    read_pairs,
+    score_consistency,
+)
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
@@ -88,6 +96,30 @@ class Table2Reproduction(CaptionMnistReproduction):
         )
         return [*made, scoring]
 
+    def picture_rows(self, results: Sequence[Table2Result]) -> Path | None:
+        """Draw a line for each row that has a result, by its lowest seed, and kept its samples.
+
+        Every line shows the samples of the same numbers, each with the judge's word on it.
+
+        Returns:
+            The picture; None where no row has kept samples.
+        """
+        kept: dict[str, Path] = {}
+        for run in sorted(results, key=lambda run: run.seed):
+            folder = replace(self, seed=run.seed)._samples_folder(run.recipe)
+            if folder.is_dir():
+                kept.setdefault(run.row, folder)
+        lines = {
+            row.label: read_sample_folder(kept[row.label], NUM_PICTURED)
+            for row in TABLE2_ROWS.values()
+            if row.label in kept
+        }
+        if not lines:
+            return None
+        path = self.results / "table2.png"
+        write_row_sheet(path, lines, Judge.from_pretrained(self.work / "judge"))
+        return path
+
     def _judge_step(self) -> Step:
         folder = self.work / "judge"
 
@@ -107,7 +139,7 @@ class Table2Reproduction(CaptionMnistReproduction):
 
     def _sampling_step(self, row: Row, prior: Step, figure: str, generation: GenerationConfig) -> Step:
         model = self.model_folder(row.recipe)
-        out = self.work / f"{model.name}-{figure.replace('_', '-')}"
+        out = self._samples_folder(row.recipe, figure)
 
         def sample() -> None:
             generator = PairGenerator.from_pretrained(model).to(find_device())
@@ -127,6 +159,9 @@ class Table2Reproduction(CaptionMnistReproduction):
             run=lambda: timed(sample),
             minutes=4,
         )
+
+    def _samples_folder(self, recipe: str, figure: str = "samples") -> Path:
+        return self.work / f"{self.model_folder(recipe).name}-{figure.replace('_', '-')}"
 
     def _score(self, result: str, row: Row, made: list[Step], sampled: Mapping[str, Step]) -> float:
         started = time.monotonic()
@@ -158,15 +193,35 @@ class Table2Reproduction(CaptionMnistReproduction):
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),
         )
-        self._picture(result, samples, judge)
+        first = SampleFolder(samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED])
+        _write_sheet(self.results / f"{result}.png", first, _verdicts(first, judge), NUM_PICTURED)
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(Table2Result(**run, figures=figures), self.results)
         return seconds
 
-    def _picture(self, result: str, samples: SampleFolder, judge: Judge) -> None:
-        images, captions = samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED]
-        read = read_pairs(torch.from_numpy(images), captions, judge)
-        sheet = contact_sheet(images, captions, columns=NUM_PICTURED, verdicts=list(map(is_consistent, read)))
-        with new_output_file(self.results / f"{result}.png") as partial:
-            sheet.save(partial, "PNG")
+
+def write_row_sheet(path: Path, lines: Mapping[str, SampleFolder], judge: SlotReader) -> None:
+    """Draw the same samples of several rows, by their labels, a line for each, as a PNG file.
+
+    Samples that one of them lacks are left out.
+    """
+    columns = min(len(line.captions) for line in lines.values())
+    images, captions, verdicts = [], [], []
+    for label, line in lines.items():
+        pairs = SampleFolder(line.images[:columns], line.captions[:columns])
+        images.append(pairs.images)
+        captions += [f"{label}, sample {number}: {text}" for number, text in enumerate(pairs.captions)]
+        verdicts += _verdicts(pairs, judge)
+    _write_sheet(path, SampleFolder(np.concatenate(images), captions), verdicts, columns)
+
+
+def _verdicts(pairs: SampleFolder, judge: SlotReader) -> list[bool]:
+    read = read_pairs(torch.from_numpy(pairs.images), pairs.captions, judge)
+    return list(map(is_consistent, read))
+
+
+def _write_sheet(path: Path, pairs: SampleFolder, verdicts: Sequence[bool], columns: int) -> None:
+    sheet = contact_sheet(*pairs, columns=columns, verdicts=verdicts)
+    with new_output_file(path) as partial:
+        sheet.save(partial, "PNG")
