@@ -115,7 +115,7 @@ class Run:
     seed: int
     """Seed of training and sampling."""
     commit: str
-    """The source it was run from, see `current_commit`."""
+    """The source it was run from, see `current_commit`; where its steps ran from several, all of them."""
     hardware: str
     """The machine, or the machines of its steps, see `describe_hardware`."""
     versions: dict[str, str]

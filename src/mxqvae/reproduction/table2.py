@@ -1,7 +1,7 @@
 """Table 2: rows from the raw digits to a score of 10,000 samples.
 
-Beside the result there is a picture: the first samples, each with the judge's word on it. `table2.png` shows those
-of all rows.
+Beside the result there is a picture: the first samples, each with the judge's word on it. `table2.png` has
+those of all rows.
 """
 
 import time
