@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_a_row_is_printed_beside_the_paper_s(
         "table1-mxqvae-seed0.json",
         "table1-mxqvae-seed0.png",
     }
+
+
+def test_table_2_is_printed_with_its_measures_and_the_judge(
+    run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    baseline = dataclasses.replace(table2_result, name="table2-i-t-emb-seed7", row="I_T_Emb")
+    for result in (table2_result, baseline):
+        write_result(result, tmp_path / "results")
+    code, out, _ = run("reproduce", "table2", "--work", tmp_path / "work", "--results", tmp_path / "results")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["ours", *["1.000"] * 4, "0.900", "0.980", "0.980"] in lines
+    assert ["Model", "I_T_Emb", "MXQ-VAE"] in lines
+    assert ["Codes", "a", "pair", "72", "72"] in lines
+    assert "The judge names 99.61% of real test digits right\n" in out
 
 
 def test_table_2_pictures_the_rows_that_kept_their_samples(

@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 
 from mxqvae.data.caption_grammar import KINDS
-from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.evaluation.consistency import ConsistencyScore, Proportion
 from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
 from mxqvae.results import Table2Result
 
@@ -26,15 +26,18 @@ def test_the_poster_s_averages_follow_from_its_cells_but_for_the_footnote(label:
 
 def test_ours_stands_below_the_poster_with_the_difference(table2_result: Table2Result, row: Row):
     block = render_table2([table2_result])
-    assert row(block, "**MXQ-VAE**", "poster") == ["0.998", "0.997", "0.994", "0.996", "0.974", "0.992"]
-    shares = ["1.000", "1.000", "1.000", "1.000", "0.900", "0.980"]
+    assert row(block, "**MXQ-VAE**", "poster") == [
+        *("0.998", "0.997", "0.994", "0.996", "0.974", "0.992"),
+        "–",
+    ]
+    shares = ["1.000", "1.000", "1.000", "1.000", "0.900", "0.980", "0.980"]
     assert row(block, "", "**ours**") == [f"**{share}**" for share in shares]
-    differences = ["+0.002", "+0.003", "+0.006", "+0.004", "−0.074 miss", "−0.012 miss"]
+    differences = ["+0.002", "+0.003", "+0.006", "+0.004", "−0.074 miss", "−0.012 miss", "–"]
     assert row(block, "", "difference") == differences
-    assert row(block, "", "ours, slot by slot")[-2:] == ["0.975", "0.995"]
-    assert row(block, "Real test pairs", "ceiling") == ["1.000"] * 6
-    assert row(block, "Test pairs, captions shuffled", "floor") == ["0.000"] * 6
-    assert row(block, r"I\_T\_Emb", "poster")[-1] == "0.945 ¹"
+    assert row(block, "", "ours, slot by slot")[-3:] == ["0.975", "0.995", "0.991"]
+    assert row(block, "Real test pairs", "ceiling") == ["1.000"] * 7
+    assert row(block, "Test pairs, captions shuffled", "floor") == ["0.000"] * 7
+    assert row(block, r"I\_T\_Emb", "poster")[-2] == "0.945 ¹"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_codes_as_drawn_are_compared_with_the_poster_too(
     as_drawn = score_of(**(dict.fromkeys(KINDS, 0.95) | {"Quad4": 1.0}))
     figures = dataclasses.replace(table2_result.figures, samples_as_drawn=as_drawn)
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "ours, codes as drawn") == ["0.950"] * 4 + ["1.000", "0.960"]
+    assert row(block, "", "ours, codes as drawn") == ["0.950"] * 4 + ["1.000", "0.960", "0.960"]
     assert row(block, "", "difference, codes as drawn") == [
         "−0.048 miss",
         "−0.047 miss",
@@ -108,6 +111,7 @@ def test_codes_as_drawn_are_compared_with_the_poster_too(
         "−0.046 miss",
         "+0.026",
         "−0.032 miss",
+        "–",
     ]
 
 
@@ -119,8 +123,18 @@ def test_a_kind_that_was_never_sampled_is_a_miss(
         table2_result.figures, samples=singles, samples_refined=singles, samples_as_drawn=singles
     )
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "**ours**") == ["**1.000**", *["**–**"] * 5]
-    assert row(block, "", "difference") == ["+0.002", *["miss"] * 5]
+    assert row(block, "", "**ours**") == ["**1.000**", *["**–**"] * 5, "**1.000**"]
+    assert row(block, "", "difference") == ["+0.002", *["miss"] * 5, "–"]
+
+
+def test_the_share_of_all_pairs_stands_beside_the_average_of_the_kinds(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+):
+    score = score_of(**dict.fromkeys(KINDS, 0.9))
+    score = dataclasses.replace(score, consistent=Proportion(rate=0.85, low=0.8, high=0.9))
+    figures = dataclasses.replace(table2_result.figures, samples_as_drawn=score)
+    block = render_table2([dataclasses.replace(table2_result, figures=figures)])
+    assert row(block, "", "ours, codes as drawn")[-2:] == ["0.900", "0.850"]
 
 
 def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, rows: Rows):
