@@ -4,8 +4,9 @@ from statistics import fmean
 
 import pytest
 
-from mxqvae.data.caption_grammar import KINDS
+from mxqvae.data.caption_grammar import COLOURS, KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore, Proportion
+from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
 from mxqvae.results import Table2Result
 
@@ -146,7 +147,35 @@ def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, 
 
 def test_measures_that_the_poster_lacks(table2_result: Table2Result, row: Row):
     cells = row(render_measures([table2_result]), "**MXQ-VAE**")
-    assert cells == ["100.00%", "0.0 points", "2 (2)", "72", "144.0: 128.0 + 16.0", "50.0%", "–"]
+    assert cells == [
+        "100.00%",
+        "0.0 points",
+        "2 of 2 expected at its mix",
+        "0.800 (0.800)",
+        "0.500 (0.500)",
+        "72",
+        "144.0: 128.0 + 16.0",
+        "50.0%",
+        "–",
+    ]
+
+
+def test_configurations_are_held_against_what_the_same_mix_of_kinds_would_have(
+    table2_result: Table2Result, row: Row
+):
+    singles = [f"This is {colour} {digit}." for colour in COLOURS for digit in range(10)]
+    repeated = singles[:30] * 100  # 3,000 captions would name all 40
+    figures = dataclasses.replace(table2_result.figures, diversity=measure_diversity(repeated, repeated))
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[2] == "30 of 40 expected at its mix"
+
+
+def test_captions_without_slots_have_no_distances(table2_result: Table2Result, row: Row):
+    figures = dataclasses.replace(
+        table2_result.figures, diversity=measure_diversity(["This is this."], ["This is red 1."])
+    )
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[2:5] == ["0 of 0 expected at its mix", "– (0.900)", "– (0.750)"]
 
 
 def test_without_results_the_poster_stands_alone(rows: Rows):

@@ -36,7 +36,9 @@ MEASURES_HEADER = (
     "Model",
     "Captions that parse",
     "Kinds' shares, largest gap",
-    "Distinct configurations (real)",
+    "Distinct configurations",
+    "Digits' distance from uniform (real)",
+    "Colours' distance from uniform (real)",
     "Codes a pair",
     "Bits a test pair: image + caption",
     "Nearer to training than 95% of test images",
@@ -113,13 +115,18 @@ def _lines_of_bounds(all_figures: Sequence[Table2Figures]) -> Iterator[tuple[str
 
 def _measures(run: Table2Result) -> tuple[str, ...]:
     figures = run.figures
-    diversity, bits = figures.diversity, figures.likelihood
+    samples, real, bits = figures.diversity.samples, figures.diversity.real, figures.likelihood
+    # Kinds differ in how many configurations they have, and the smaller ones are drawn out: real captions of
+    # another mix name another number of them.
+    expected = sum(kind.expected_distinct for kind in samples.kinds.values())
     reconstructed = figures.memorization.reconstructed
     return (
         row_label(run.row),
         f"{figures.samples.parsed.rate:.2%}",
         f"{100 * figures.samples.largest_share_gap:.1f} points",
-        f"{diversity.samples.distinct:,} ({diversity.real.distinct:,})",
+        f"{samples.distinct:,} of {expected:,.0f} expected at its mix",
+        f"{share_cell(samples.digit_distance)} ({share_cell(real.digit_distance)})",
+        f"{share_cell(samples.colour_distance)} ({share_cell(real.colour_distance)})",
         str(bits.all_codes.num_codes),
         f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
         f"{figures.memorization.nearer_than_p05:.1%}",
