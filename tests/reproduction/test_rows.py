@@ -1,6 +1,8 @@
 import dataclasses
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data.batch import PairShape
@@ -10,6 +12,7 @@ from mxqvae.report import table1, table2
 from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
 from mxqvae.reproduction.table1 import Table1Reproduction
 from mxqvae.reproduction.table2 import Table2Reproduction
+from mxqvae.training.checkpoint import CHECKPOINT_FILE
 
 
 def test_every_row_of_the_paper_has_a_recipe():
@@ -28,6 +31,23 @@ def test_baselines_share_one_trained_stage_1(row: str, small_run: dict):
     assert arranged.made.parent.parent.name == f"caption-mnist-cpu-{row}-seed3"
     assert arranged.minutes is not None
     assert arranged.minutes < 1
+
+
+def test_a_training_that_was_stopped_counts_what_is_left(
+    tiny_rows: None, small_run: dict, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(RECIPES["tiny"], minutes=(10.0, 20.0)))
+    run = Table2Reproduction(**small_run)
+
+    def minutes() -> list[float | None]:
+        return [step.minutes for step in run.steps("tiny") if step.cost in ("autoencoder", "prior")]
+
+    assert minutes() == [10.0, 20.0]
+    for stage, step in (("autoencoder", "4"), ("prior", "1")):  # of 4 each
+        folder = run.model_folder("tiny") / "runs" / stage
+        folder.mkdir(parents=True)
+        save_file({"weight": torch.zeros(1)}, folder / CHECKPOINT_FILE, metadata={"step": step})
+    assert minutes() == [0.0, 15.0]
 
 
 def test_a_model_of_another_size_is_not_taken_for_the_same(

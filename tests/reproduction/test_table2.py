@@ -114,6 +114,15 @@ def test_a_sample_with_another_image_or_caption_was_drawn_anew():
     assert share_drawn_anew(samples, samples) == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "minutes"),
+    [("mxqvae", [4.0, 8.6, 13.6]), ("i-t", [4.0]), ("t-emb-i", [5.8])],  # tokens: 104 codes, not 72
+)
+def test_sampling_costs_by_its_codes_and_later_steps(row: str, minutes: list[float], small_run: dict):
+    steps = Table2Reproduction(**small_run).steps(row)
+    assert [step.minutes for step in steps if step.cost == "sampling"] == minutes
+
+
 class RedOnes:
     """A judge that sees a red 1 in the middle of every image."""
 

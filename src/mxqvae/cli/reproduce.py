@@ -171,12 +171,15 @@ def _run(
         for name, steps in plan.items():
             print(f"{name}:")
             for step in steps:
-                is_done = step.name in seen or folder.is_done(step)
+                if folder.is_done(step):
+                    cost = "done"
+                elif step.name in seen:
+                    cost = "shared, see above"
+                else:
+                    cost = "unknown" if step.minutes is None else f"{step.minutes:g} min"
+                    minutes += step.minutes or 0
                 seen.add(step.name)
-                minutes += 0 if is_done else step.minutes or 0
-                known = "unknown" if step.minutes is None else f"{step.minutes:g} min"
-                cost = "done" if is_done else known
-                print(f"  {step.name:<36} {cost:>8}   {step.made}")
+                print(f"  {step.name:<50} {cost:>17}   {step.made}")
         here = (
             ""
             if multiplies_bf16(find_device())

@@ -21,6 +21,7 @@ from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.reproduction.work_folder import Step, WorkFolder
 from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
+from mxqvae.training.checkpoint import num_steps_done
 from mxqvae.training.loop import TrainingConfig
 
 NUM_EXAMPLES = 1000
@@ -144,7 +145,10 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        return [self._autoencoder_step(out, settings, recipe.minutes and recipe.minutes[0], train)]
+        minutes = recipe.minutes and _minutes_left(
+            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training
+        )
+        return [self._autoencoder_step(out, settings, minutes, train)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -162,7 +166,8 @@ class Reproduction(ABC):
             run=lambda: train_prior(
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
-            minutes=recipe.minutes and recipe.minutes[1],
+            minutes=recipe.minutes
+            and _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training),
         )
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
@@ -269,6 +274,11 @@ class CaptionMnistReproduction(Reproduction):
             )
 
         return Step(name=out.name, cost="data", made=out, settings=settings, run=build, minutes=minutes)
+
+
+def _minutes_left(minutes: float, run: Path, training: TrainingConfig) -> float:
+    """What is left of a training of `minutes` by the checkpoint in the folder `run`."""
+    return round(minutes * max(0.0, 1 - num_steps_done(run) / training.num_steps), 1)
 
 
 def timed(work: Callable[[], object]) -> float:

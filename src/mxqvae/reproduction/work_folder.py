@@ -34,7 +34,7 @@ class Step:
     run: Callable[[], float]
     """Makes it, in place of a remainder that a crash left, and returns the seconds it took."""
     minutes: float | None
-    """What it takes on two cores, about; none: not known."""
+    """What it takes on two cores, about, less what a run that was stopped has done; none: not known."""
 
 
 class WorkFolder:
