@@ -10,6 +10,7 @@ from typing import Any
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
+from mxqvae.data import caption_mnist
 from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_mnist import IMAGE_SIZE, CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
@@ -18,7 +19,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.reproduction.work_folder import Step, WorkFolder
+from mxqvae.reproduction.work_folder import Step, WorkFolder, version_setting
 from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
 from mxqvae.training.checkpoint import num_steps_done
@@ -238,8 +239,8 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"data": to_tree(self.data)}
+        """Its config and the builder's version."""
+        return {"data": _built_with(self.data)}
 
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """That of the language of Caption MNIST; known before there is any data."""
@@ -253,8 +254,8 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def prior_data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"prior_data": to_tree(self.prior_data)}
+        """Its config and the builder's version."""
+        return {"prior_data": _built_with(self.prior_data)}
 
     def data_step(self) -> Step:
         """Caption MNIST, shared by all rows."""
@@ -274,6 +275,10 @@ class CaptionMnistReproduction(Reproduction):
             )
 
         return Step(name=out.name, cost="data", made=out, settings=settings, run=build, minutes=minutes)
+
+
+def _built_with(config: CaptionMnistConfig) -> dict[str, Any]:
+    return to_tree(config) | version_setting(caption_mnist.VERSION)
 
 
 def _minutes_left(minutes: float, run: Path, training: TrainingConfig) -> float:

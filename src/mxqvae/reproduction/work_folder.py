@@ -125,6 +125,14 @@ class WorkFolder:
             partial.write_text(text + "\n", encoding="utf-8")
 
 
+def version_setting(version: int) -> dict[str, int]:
+    """The version of whatever builds a step's data, as a part of its settings.
+
+    Records of version 1 do not name it, as settings once left it out: they stay as valid as they were.
+    """
+    return {} if version == 1 else {"version": version}
+
+
 @cache
 def running_commit() -> str:
     """The commit that this process runs, as it stood when the first work folder was opened.
