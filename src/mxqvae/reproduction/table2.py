@@ -15,7 +15,6 @@ import torch
 from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
-from mxqvae.device import find_device
 from mxqvae.evaluation.consistency import (
     SlotReader,
     is_consistent,
@@ -30,10 +29,11 @@ from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
-from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
+from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
-from mxqvae.reproduction.rows import TABLE2_ROWS, CaptionMnistReproduction, Row, find_row, timed
+from mxqvae.reproduction.rows import TABLE2_ROWS, CaptionMnistReproduction, Row, find_row
+from mxqvae.reproduction.sampling import sample_in_parts
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table2Figures, Table2Result, write_result
 from mxqvae.stages import encode_pairs
@@ -153,11 +153,15 @@ class Table2Reproduction(CaptionMnistReproduction):
         out = self._samples_folder(row.recipe, figure)
         num_codes = prior.settings["model"]["sequence_length"]
 
-        def sample() -> None:
-            generator = PairGenerator.from_pretrained(model).to(find_device())
-            batches = generator.sample(self.num_samples, seed=self.seed, generation=generation)
-            with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
-                write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
+        def sample() -> float:
+            return sample_in_parts(
+                model,
+                out,
+                num=self.num_samples,
+                seed=self.seed,
+                generation=generation,
+                progress=self.progress,
+            )
 
         return Step(
             name=out.name,
@@ -168,7 +172,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                 "generation": to_tree(generation),
                 "num_samples": self.num_samples,
             },
-            run=lambda: timed(sample),
+            run=sample,
             minutes=_sampling_minutes(generation, num_codes, self.num_samples),
         )
 
