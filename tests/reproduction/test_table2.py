@@ -74,6 +74,9 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     assert figures.ceiling.slots.position == 1
     assert figures.memorization.num_training == 40
     assert figures.likelihood.all_codes.num_codes == 8
+    assert figures.restored_captions == 0  # four steps teach no caption
+    assert figures.reconstructed is not None
+    assert figures.reconstructed.num_pairs == 20
     assert len(read_sample_folder(run.work / STEPS[-2]).captions) == 5
     assert json.loads((run.work / "data" / "manifest.json").read_text())["seed"] == 0
     # Stage 2 learned from pairs of its own.

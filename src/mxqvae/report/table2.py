@@ -41,6 +41,8 @@ MEASURES_HEADER = (
     "Colours' distance from uniform (real)",
     "Codes a pair",
     "Bits a test pair: image + caption",
+    "Test captions that stage 1 restores word for word",
+    "Test pairs that agree after stage 1",
     "Nearer to training than 95% of test images",
     "than 95% of reconstructed ones",
 )
@@ -119,7 +121,7 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
     # Kinds differ in how many configurations they have, and the smaller ones are drawn out: real captions of
     # another mix name another number of them.
     expected = sum(kind.expected_distinct for kind in samples.kinds.values())
-    reconstructed = figures.memorization.reconstructed
+    blurred = figures.memorization.reconstructed
     return (
         row_label(run.row),
         f"{figures.samples.parsed.rate:.2%}",
@@ -129,8 +131,10 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
         f"{share_cell(samples.colour_distance)} ({share_cell(real.colour_distance)})",
         str(bits.all_codes.num_codes),
         f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
+        share_cell(figures.restored_captions),
+        share_cell(figures.reconstructed and figures.reconstructed.consistent.rate),
         f"{figures.memorization.nearer_than_p05:.1%}",
-        ABSENT if reconstructed is None else f"{reconstructed.nearer_than_p05:.1%}",
+        ABSENT if blurred is None else f"{blurred.nearer_than_p05:.1%}",
     )
 
 

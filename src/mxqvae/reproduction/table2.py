@@ -7,7 +7,9 @@ those of all rows.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import eq
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
-from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
+from mxqvae.evaluation.memorization import measure_memorization, reconstruct_pairs
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
@@ -191,6 +193,7 @@ class Table2Reproduction(CaptionMnistReproduction):
         bounds = measure_bounds(test.images, test.captions, judge)
         generator = PairGenerator.from_pretrained(self.model_folder(row.recipe))
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=self.progress)
+        reconstructed = reconstruct_pairs(generator, indices)
         positions = image_positions_of(generator.autoencoder.config)
         samples, refined = (folders[sampled[figure].made] for figure in ("samples", "samples_refined"))
         figures = Table2Figures(
@@ -204,10 +207,12 @@ class Table2Reproduction(CaptionMnistReproduction):
                 torch.from_numpy(samples.images),
                 train.images,
                 test.images,
-                reconstruct_images(generator, indices),
+                reconstructed.images,
                 progress=self.progress,
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),
+            restored_captions=fmean(map(eq, reconstructed.captions, test.captions)),
+            reconstructed=score_consistency(reconstructed.images, reconstructed.captions, judge),
         )
         first = SampleFolder(samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED])
         _write_sheet(self.results / f"{result}.png", first, _verdicts(first, judge), NUM_PICTURED)
