@@ -136,7 +136,7 @@ def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference
     assert other.autoencoder(shape_of(tokenizer)) == dataclasses.replace(
         ours.autoencoder(shape_of(tokenizer)), **difference
     )
-    named = {"description": ours.description, "autoencoder": ours.autoencoder}
+    named = {"description": ours.description, "autoencoder": ours.autoencoder, "minutes": ours.minutes}
     assert dataclasses.replace(other, **named) == ours
 
 

@@ -27,6 +27,15 @@ def test_each_table_has_its_own_figures(
     assert read_results(tmp_path) == [table1_result, table2_result]
 
 
+def test_a_result_without_what_was_measured_later_is_read(table2_result: Table2Result, tmp_path: Path):
+    path = write_result(table2_result, tmp_path)
+    tree = json.loads(path.read_text())
+    for name in ("restored_captions", "reconstructed"):
+        assert tree["figures"].pop(name) is None
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table2_result
+
+
 def test_seeds_stand_side_by_side(table2_result: Table2Result, tmp_path: Path):
     other = dataclasses.replace(table2_result, name="table2-mxqvae-seed8", seed=8)
     for result in (table2_result, other):
@@ -52,6 +61,7 @@ def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: P
         ("name", "table2-other", "rename the file to table2-other.json"),
         ("cost.prior", -1.0, "prior must take a time from 0 seconds up, got -1.0"),
         ("figures.judge_accuracy", 99.5, "judge_accuracy must be a share from 0 to 1, got 99.5"),
+        ("figures.restored_captions", 99.5, "restored_captions must be a share from 0 to 1, got 99.5"),
         ("figures.judge_accuracy", float("nan"), "'figures.judge_accuracy': Input should be a finite number"),
         ("figures.samples.consistent.rate", 1.2, "samples.consistent.rate must be a share from 0 to 1"),
         ("figures.samples.num_pairs", 0.5, "'figures.samples.num_pairs': Input should be a valid integer"),

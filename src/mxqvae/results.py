@@ -66,6 +66,8 @@ SHARES = (
     "ceiling",
     "floor",
     "judge_accuracy",
+    "restored_captions",
+    "reconstructed",
 )
 """The figures of Table 2 in which every float is a share, in [0, 1]."""
 
@@ -94,6 +96,10 @@ class Table2Figures:
     """How near samples come to the training images that both stages saw, and real test images do."""
     likelihood: LikelihoodScore
     """Bits of real test pairs' codes under stage 2."""
+    restored_captions: float | None = None
+    """Share of test captions that come back word for word through stage 1; None: not measured then."""
+    reconstructed: ConsistencyScore | None = None
+    """Test pairs that stage 1 has encoded and decoded, by the same judge; None: not measured then."""
 
     def __post_init__(self) -> None:
         tree = dataclasses.asdict(self)
@@ -115,7 +121,7 @@ class Run:
     seed: int
     """Seed of training and sampling."""
     commit: str
-    """The source it was run from, see `current_commit`."""
+    """The source it was run from, see `current_commit`; where its steps ran from several, all of them."""
     hardware: str
     """The machine, or the machines of its steps, see `describe_hardware`."""
     versions: dict[str, str]

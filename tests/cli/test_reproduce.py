@@ -1,15 +1,18 @@
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mxqvae.cli import reproduce
 from mxqvae.config import to_json
 from mxqvae.data.caption_mnist import CaptionMnistConfig
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
 from mxqvae.data.captioned_images.shards import SplitCounts
-from mxqvae.reproduction import table1
+from mxqvae.reproduction import table1, table2
 from mxqvae.reproduction.table1 import Table1Reproduction
+from mxqvae.results import Table2Result, write_result
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,7 +70,8 @@ def test_all_rows_are_run_by_default_and_shared_steps_counted_once(run: Run, tmp
         "mxqvae:",
     ]
     data = [line for line in out.splitlines() if line.split()[0] == "data"]
-    assert ["done" in line for line in data] == [False, True, True, True, True]
+    assert ["shared, see above" in line for line in data] == [False, True, True, True, True]
+    assert "done" not in out
 
 
 def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
@@ -127,3 +131,33 @@ def test_a_row_is_printed_beside_the_paper_s(
         "table1-mxqvae-seed0.json",
         "table1-mxqvae-seed0.png",
     }
+
+
+def test_table_2_is_printed_with_its_measures_and_the_judge(
+    run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    baseline = dataclasses.replace(table2_result, name="table2-i-t-emb-seed7", row="I_T_Emb")
+    for result in (table2_result, baseline):
+        write_result(result, tmp_path / "results")
+    code, out, _ = run("reproduce", "table2", "--work", tmp_path / "work", "--results", tmp_path / "results")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert ["ours", *["1.000"] * 4, "0.900", "0.980", "0.980"] in lines
+    assert ["Model", "I_T_Emb", "MXQ-VAE"] in lines
+    assert ["Codes", "a", "pair", "72", "72"] in lines
+    assert "The judge names 99.61% of real test digits right\n" in out
+
+
+def test_table_2_pictures_the_rows_that_kept_their_samples(
+    run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    write_result(table2_result, tmp_path / "results")
+    command = ("reproduce", "table2", "--work", tmp_path / "work", "--results", tmp_path / "results")
+    code, out, _ = run(*command)
+    assert code == 0
+    assert "side by side" not in out
+    picture = tmp_path / "results" / "table2.png"
+    monkeypatch.setattr(table2.Table2Reproduction, "picture_rows", lambda self, results: picture)
+    assert f"Samples of the rows side by side: {picture}" in run(*command)[1]

@@ -18,7 +18,7 @@ from mxqvae.evaluation.memorization import (
     measure_memorization,
     nearest_training_images,
     neighbour_sheet,
-    reconstruct_images,
+    reconstruct_pairs,
     score_neighbours,
 )
 from mxqvae.generation.contact_sheet import MARGIN, contact_sheet
@@ -179,9 +179,11 @@ class TestScore:
     ):
         monkeypatch.setattr(memorization, "IMAGES_AT_A_TIME", 2)
         indices = torch.randint(16, (5, 8))
-        images = reconstruct_images(tiny_generator, indices)
+        images, captions = reconstruct_pairs(tiny_generator, indices)
         assert (images.shape, images.dtype) == ((5, 64, 64, 3), torch.uint8)
-        assert np.abs(images.numpy().astype(int) - tiny_generator.decode(indices).images).max() <= 1
+        decoded = tiny_generator.decode(indices)
+        assert np.abs(images.numpy().astype(int) - decoded.images).max() <= 1
+        assert captions == decoded.captions
 
     def test_the_quantiles_are_numpy_s(self):
         found = find_neighbours(draw_images(37, 1), draw_images(20, 2), draw_images(37, 3))

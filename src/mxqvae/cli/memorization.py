@@ -43,7 +43,7 @@ def memorization(
     from mxqvae.evaluation.memorization import (
         find_neighbours,
         neighbour_sheet,
-        reconstruct_images,
+        reconstruct_pairs,
         score_neighbours,
     )
     from mxqvae.generation.pipeline import PairGenerator
@@ -60,7 +60,7 @@ def memorization(
     reconstructed = None
     if generator is not None:
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=progress)
-        reconstructed = reconstruct_images(generator, indices)
+        reconstructed = reconstruct_pairs(generator, indices).images
     found = find_neighbours(images, train.images, test.images, reconstructed, progress=progress)
     score = score_neighbours(found)
     if sheet is not None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WORK = Path("runs/reproduction")
 RESULTS = Path("results")
+WIDTH_OF_FILES = 240
 
 
 def table1(
@@ -79,7 +80,7 @@ def table2(
     at_least(0, seed=seed)
 
     from mxqvae.progress import progress_on
-    from mxqvae.report.table2 import HEADER, table2_lines
+    from mxqvae.report.table2 import HEADER, MEASURES_HEADER, measures_lines, table2_lines
     from mxqvae.reproduction.rows import TABLE2_ROWS
     from mxqvae.reproduction.table2 import Table2Reproduction
     from mxqvae.results import Table2Result, read_results
@@ -88,6 +89,14 @@ def table2(
     if _run(run, rows, TABLE2_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
         _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
+        # A line for each measure: what fits a page is too wide for a terminal.
+        header, *measures = zip(MEASURES_HEADER, *measures_lines(scored), strict=True)
+        _print_table("What the poster does not tell of its rows, of ours", header, measures)
+        accuracies = dict.fromkeys(f"{result.figures.judge_accuracy:.2%}" for result in scored)
+        print(f"The judge names {' and '.join(accuracies)} of real test digits right")
+        picture = run.picture_rows(scored)
+        if picture is not None:
+            print(f"Samples of the rows side by side: {picture}")
 
 
 def table3(
@@ -162,12 +171,15 @@ def _run(
         for name, steps in plan.items():
             print(f"{name}:")
             for step in steps:
-                is_done = step.name in seen or folder.is_done(step)
+                if folder.is_done(step):
+                    cost = "done"
+                elif step.name in seen:
+                    cost = "shared, see above"
+                else:
+                    cost = "unknown" if step.minutes is None else f"{step.minutes:g} min"
+                    minutes += step.minutes or 0
                 seen.add(step.name)
-                minutes += 0 if is_done else step.minutes or 0
-                known = "unknown" if step.minutes is None else f"{step.minutes:g} min"
-                cost = "done" if is_done else known
-                print(f"  {step.name:<36} {cost:>8}   {step.made}")
+                print(f"  {step.name:<50} {cost:>17}   {step.made}")
         here = (
             ""
             if multiplies_bf16(find_device())
@@ -199,13 +211,20 @@ def _plot(path: Path, scored: Sequence["Table1Result"]) -> None:
 
 
 def _print_table(title: str, header: Sequence[str], lines: "Lines") -> None:
+    import sys
+
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for number, cell in enumerate(header):
-        table.add_column(cell, justify="left" if number < 2 else "right")
+    for number, cell in enumerate(map(_without_markdown, header)):
+        table.add_column(cell, justify="left" if number < 2 else "right", overflow="fold")
     for line in lines:
-        table.add_row(*(cell.replace("**", "").replace("\\", "") for cell in line))
-    Console(highlight=False).print(table)
+        table.add_row(*map(_without_markdown, line))
+    # A file has room for the widest table, where rich would fold it as for a narrow terminal.
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
+
+
+def _without_markdown(cell: str) -> str:
+    return cell.replace("**", "").replace("\\", "")

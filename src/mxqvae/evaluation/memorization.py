@@ -56,6 +56,15 @@ class FoundNeighbours(NamedTuple):
     """Of the test images that stage 1 has encoded and decoded."""
 
 
+class ReconstructedPairs(NamedTuple):
+    """N pairs that stage 1 has encoded and decoded."""
+
+    images: Tensor
+    """(N, H, W, 3) uint8."""
+    captions: list[str]
+    """N raw captions."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Distances:
     """Quantiles of the distances of a set of images to their nearest training images."""
@@ -136,7 +145,7 @@ def find_neighbours(
         samples: (N, H, W, 3) uint8.
         training: (M, H, W, 3) uint8.
         test: (N or more, H, W, 3) uint8; all are taken where they are fewer.
-        reconstructed: What stage 1 makes of the test images, see `reconstruct_images`.
+        reconstructed: What stage 1 makes of the test images, see `reconstruct_pairs`.
 
     Raises:
         MxqvaeError: As `nearest_training_images`.
@@ -154,10 +163,11 @@ def find_neighbours(
     )
 
 
-def reconstruct_images(generator: PairGenerator, indices: Tensor) -> Tensor:
-    """The images (N, H, W, 3) uint8 of codes (N, T), which stage 1 has made of pairs."""
-    batches = indices.split(IMAGES_AT_A_TIME)
-    return torch.cat([torch.from_numpy(generator.decode(batch).images) for batch in batches])
+def reconstruct_pairs(generator: PairGenerator, indices: Tensor) -> ReconstructedPairs:
+    """The pairs of codes (N, T), which stage 1 has made of pairs."""
+    batches = [generator.decode(batch) for batch in indices.split(IMAGES_AT_A_TIME)]
+    images = torch.cat([torch.from_numpy(batch.images) for batch in batches])
+    return ReconstructedPairs(images, [caption for batch in batches for caption in batch.captions])
 
 
 def score_neighbours(found: FoundNeighbours) -> MemorizationScore:

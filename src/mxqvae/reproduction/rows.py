@@ -10,6 +10,7 @@ from typing import Any
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
+from mxqvae.data import caption_mnist
 from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_mnist import IMAGE_SIZE, CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
@@ -18,9 +19,10 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.reproduction.work_folder import Step, WorkFolder
+from mxqvae.reproduction.work_folder import Step, WorkFolder, version_setting
 from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
+from mxqvae.training.checkpoint import num_steps_done
 from mxqvae.training.loop import TrainingConfig
 
 NUM_EXAMPLES = 1000
@@ -144,7 +146,10 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        return [self._autoencoder_step(out, settings, recipe.minutes and recipe.minutes[0], train)]
+        minutes = recipe.minutes and _minutes_left(
+            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training
+        )
+        return [self._autoencoder_step(out, settings, minutes, train)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -162,7 +167,8 @@ class Reproduction(ABC):
             run=lambda: train_prior(
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
-            minutes=recipe.minutes and recipe.minutes[1],
+            minutes=recipe.minutes
+            and _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training),
         )
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
@@ -233,8 +239,8 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"data": to_tree(self.data)}
+        """Its config and the builder's version."""
+        return {"data": _built_with(self.data)}
 
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """That of the language of Caption MNIST; known before there is any data."""
@@ -248,8 +254,8 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def prior_data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"prior_data": to_tree(self.prior_data)}
+        """Its config and the builder's version."""
+        return {"prior_data": _built_with(self.prior_data)}
 
     def data_step(self) -> Step:
         """Caption MNIST, shared by all rows."""
@@ -269,6 +275,15 @@ class CaptionMnistReproduction(Reproduction):
             )
 
         return Step(name=out.name, cost="data", made=out, settings=settings, run=build, minutes=minutes)
+
+
+def _built_with(config: CaptionMnistConfig) -> dict[str, Any]:
+    return to_tree(config) | version_setting(caption_mnist.VERSION)
+
+
+def _minutes_left(minutes: float, run: Path, training: TrainingConfig) -> float:
+    """What is left of a training of `minutes` by the checkpoint in the folder `run`."""
+    return round(minutes * max(0.0, 1 - num_steps_done(run) / training.num_steps), 1)
 
 
 def timed(work: Callable[[], object]) -> float:

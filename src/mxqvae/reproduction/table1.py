@@ -6,13 +6,13 @@ Beside the result there is a picture: one image under captions of every degree, 
 import time
 from dataclasses import dataclass
 
-from mxqvae.config import to_tree
+from mxqvae.data import degree
 from mxqvae.data.degree import build_degree_sets
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
 from mxqvae.reproduction.rows import TABLE1_ROWS, CaptionMnistReproduction, Row, find_row, timed
-from mxqvae.reproduction.work_folder import Step
+from mxqvae.reproduction.work_folder import Step, version_setting
 from mxqvae.results import Table1Result, write_result
 
 
@@ -50,7 +50,7 @@ class Table1Reproduction(CaptionMnistReproduction):
             name="degree",
             cost="degree",
             made=self.work / "degree",
-            settings={"data": to_tree(self.data)},
+            settings={**self.data_settings, **version_setting(degree.VERSION)},
             run=build,
             minutes=0.5,
         )

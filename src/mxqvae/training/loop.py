@@ -21,7 +21,7 @@ from mxqvae.config import configuration
 from mxqvae.device import find_device, multiplies_bf16, to_device
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
+from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from mxqvae.training.processes import average_gradients, num_processes, process_rank
 
 
@@ -109,7 +109,7 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / CHECKPOINT_FILE
     step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes)
     progress = progress if progress and writes else NoProgress()
