@@ -70,6 +70,30 @@ def test_all_rows_are_run_by_default_and_shared_steps_counted_once(run: Run, tmp
     assert ["done" in line for line in data] == [False, True, True, True, True]
 
 
+def test_seeds_are_run_one_after_another_in_one_work_folder(run: Run, tmp_path: Path):
+    command = ("reproduce", "table1", "--rows", "mxqvae", "--work", tmp_path, "--dry-run")
+    code, out, _ = run(*command, "--seeds", 0, 2)
+    assert code == 0
+    lines = out.splitlines()
+    assert [line for line in lines if line.endswith(":")] == ["mxqvae, seed 0:", "mxqvae, seed 2:"]
+    trained = [line.split()[0] for line in lines if "/autoencoder " in line]
+    assert trained == ["caption-mnist-cpu-seed0/autoencoder", "caption-mnist-cpu-seed2/autoencoder"]
+    assert ["done" in line for line in lines if line.split()[0] == "data"] == [False, True]
+    assert run(*command, "--seed", 2) == run(*command, "--seeds", 2)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ((), "--seeds takes one or more, such as --seeds 0 1 2"),
+        ((0, -1), "--seeds must be at least 0, got -1"),
+    ],
+)
+def test_bad_seeds_are_named(run: Run, tmp_path: Path, seeds: tuple[int, ...], message: str):
+    code, out, err = run("reproduce", "table1", "--work", tmp_path, "--seeds", *seeds)
+    assert (code, out, err) == (2, "", f"mxqvae: error: {message}\n")
+
+
 def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
     command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
     code, out, err = run(*command)
@@ -122,6 +146,7 @@ def test_a_row_is_printed_beside_the_paper_s(
         lines = [line.split() for line in out.splitlines()]
         assert any(line[:2] == ["MXQ-VAE", "poster"] for line in lines)
         assert any("ours" in line for line in lines)
+        assert any(line and line[0].startswith("differ") for line in lines)
     assert {path.name for path in (tmp_path / "results").iterdir()} == {
         "table1.png",
         "table1-mxqvae-seed0.json",

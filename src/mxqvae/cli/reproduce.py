@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import PathOrNone, at_least
+from mxqvae.cli.arguments import PathOrNone, Seeds, at_least
+from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
     from mxqvae.report.markdown import Lines
@@ -21,7 +22,7 @@ def table1(
     work: Path = WORK,
     results: Path = RESULTS,
     mnist: PathOrNone = None,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Rerun rows of Table 1 from the raw digits: data, Degree sets, stage 1, score, result file.
@@ -34,10 +35,12 @@ def table1(
         work: Folder for data and models; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
-        seed: Seed of training.
+        seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    if not seeds:
+        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
+    at_least(0, seeds=min(seeds))
 
     from mxqvae.progress import progress_on
     from mxqvae.report.table1 import HEADER, table1_lines
@@ -45,8 +48,12 @@ def table1(
     from mxqvae.reproduction.table1 import Table1Reproduction
     from mxqvae.results import Table1Result, read_results
 
-    run = Table1Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
-    if _run(run, rows, TABLE1_ROWS, dry_run):
+    progress = progress_on()
+    runs = [
+        Table1Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress)
+        for seed in seeds
+    ]
+    if _run(runs, rows, TABLE1_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table1Result)]
         _plot(results / "table1.png", scored)
         _print_table(
@@ -85,7 +92,7 @@ def table2(
     from mxqvae.results import Table2Result, read_results
 
     run = Table2Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
-    if _run(run, rows, TABLE2_ROWS, dry_run):
+    if _run([run], rows, TABLE2_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
         _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
 
@@ -143,19 +150,27 @@ def table3(
         seed=seed,
         progress=progress_on(),
     )
-    if _run(run, rows, TABLE3_ROWS, dry_run):
+    if _run([run], rows, TABLE3_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table3Result)]
         _print_table("Table 3: captions against those of similar images", HEADER, table3_lines(scored))
 
 
 def _run(
-    reproduction: "Reproduction", names: Sequence[str], rows: Mapping[str, "Row"], dry_run: bool
+    reproductions: Sequence["Reproduction"], names: Sequence[str], rows: Mapping[str, "Row"], dry_run: bool
 ) -> bool:
-    """Run the rows, or print what that takes; returns whether they were run."""
+    """Run the rows with each seed in turn, or print what that takes; returns whether they were run.
+
+    Args:
+        reproductions: One for each seed, all in the same work folder.
+    """
     from mxqvae.device import find_device, multiplies_bf16
 
-    plan = {name: reproduction.steps(name) for name in names or rows}
-    folder = reproduction.folder
+    plan = {
+        name if len(reproductions) == 1 else f"{name}, seed {run.seed}": run.steps(name)
+        for run in reproductions
+        for name in names or rows
+    }
+    folder = reproductions[0].folder
     if dry_run:
         seen: set[str] = set()
         minutes = 0.0
@@ -184,7 +199,7 @@ def _run(
 
 
 def _plot(path: Path, scored: Sequence["Table1Result"]) -> None:
-    """Draw all rows, each by its lowest seed, where the extra `plots` is installed."""
+    """Draw all rows in the table's order, each by its lowest seed, where the extra `plots` is installed."""
     from importlib.util import find_spec
 
     if find_spec("matplotlib") is None:
@@ -193,7 +208,8 @@ def _plot(path: Path, scored: Sequence["Table1Result"]) -> None:
     from mxqvae.evaluation.correlation import POSTER_ROWS
     from mxqvae.evaluation.correlation_plot import write_correlation_plot
 
-    rows = {run.row: run.figures for run in sorted(scored, key=lambda run: run.seed, reverse=True)}
+    lowest_last = sorted(scored, key=lambda run: run.seed, reverse=True)
+    rows = {row: run.figures for row in POSTER_ROWS for run in lowest_last if run.row == row}
     write_correlation_plot(path, rows, POSTER_ROWS)
     print(f"Plot: {path}")
 
