@@ -94,6 +94,18 @@ def test_bad_seeds_are_named(run: Run, tmp_path: Path, seeds: tuple[int, ...], m
     assert (code, out, err) == (2, "", f"mxqvae: error: {message}\n")
 
 
+def test_rows_beside_the_paper_s_are_run_when_they_are_named(run: Run, tmp_path: Path):
+    command = ("reproduce", "table1", "--work", tmp_path, "--dry-run")
+    assert "masks-only" not in run(*command)[1]
+    code, out, _ = run(*command, "--rows", "masks-only", "without-tc-masks-only")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.endswith(":")] == [
+        "masks-only:",
+        "without-tc-masks-only:",
+    ]
+    assert "caption-mnist-cpu-without-tc-masks-only-seed0/autoencoder" in out
+
+
 def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
     command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
     code, out, err = run(*command)

@@ -8,6 +8,7 @@ from mxqvae.report.table1 import IDEAL, POSTER, render_kinds, render_table1, tab
 from mxqvae.results import Table1Result
 
 Row = Callable[..., list[str]]
+Rows = Callable[[str], list[list[str]]]
 
 
 def test_the_poster_s_rows_have_every_degree():
@@ -99,6 +100,22 @@ def test_two_recipes_of_a_row_are_told_apart_and_not_averaged(table1_result: Tab
     assert row(block, "", "**ours**, `caption-mnist-cpu`") == row(
         block, "", "**ours**, `caption-mnist-paper`"
     )
+
+
+def test_rows_that_the_paper_lacks_stand_below_its_four_once_there_are_results(
+    table1_result: Table1Result, rows: Rows
+):
+    assert "masks only" not in render_table1([table1_result])
+    extra = dataclasses.replace(table1_result, row="MXQ-VAE w/o TC, masks only")
+    lines = rows(render_table1([extra, table1_result]))
+    assert [line[:2] for line in lines[-5:]] == [
+        ["", "**ours**"],
+        ["", "difference"],
+        ["", "ours, per slot"],
+        ["MXQ-VAE w/o TC, masks only", "**ours**"],
+        ["", "ours, per slot"],
+    ]
+    assert "MXQ-VAE w/o TC, masks only" in render_kinds([extra])
 
 
 def test_kinds_with_fewer_slots_have_no_higher_degrees(table1_result: Table1Result, row: Row):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mxqvae.reproduction.rows import TABLE1_ROWS, Row
+from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS, TABLE1_ROWS, Row
 from mxqvae.reproduction.table1 import Table1Reproduction
 from mxqvae.results import Table1Result, read_result
 
@@ -24,7 +24,7 @@ def test_a_row_runs_from_raw_digits_to_a_result(
     run.folder.execute(refuse_to_run(run.steps("tiny")))
 
 
-@pytest.mark.parametrize(("name", "row"), TABLE1_ROWS.items())
+@pytest.mark.parametrize(("name", "row"), (TABLE1_ROWS | TABLE1_EXTRA_ROWS).items())
 def test_every_row_trains_and_scores(name: str, row: Row, tiny_recipes: None, small_run: dict[str, Any]):
     run = Table1Reproduction(**small_run)
     run.folder.execute(run.steps(name))

@@ -31,7 +31,8 @@ def table1(
     cores: --dry-run tells how many.
 
     Args:
-        rows: Rows to run, such as mxqvae without-tc; without it, all.
+        rows: Rows to run, such as mxqvae without-tc; without it, the paper's four. Besides these there are
+            masks-only and without-tc-masks-only, whose hidden words are never a random word.
         work: Folder for data and models; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
@@ -207,9 +208,10 @@ def _plot(path: Path, scored: Sequence["Table1Result"]) -> None:
         return
     from mxqvae.evaluation.correlation import POSTER_ROWS
     from mxqvae.evaluation.correlation_plot import write_correlation_plot
+    from mxqvae.report.table1 import ROWS
 
     lowest_last = sorted(scored, key=lambda run: run.seed, reverse=True)
-    rows = {row: run.figures for row in POSTER_ROWS for run in lowest_last if run.row == row}
+    rows = {row: run.figures for row in ROWS for run in lowest_last if run.row == row}
     write_correlation_plot(path, rows, POSTER_ROWS)
     print(f"Plot: {path}")
 

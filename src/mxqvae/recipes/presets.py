@@ -103,6 +103,16 @@ def only_shared_codebook(pairs: PairShape) -> MXQVAEConfig:
     return replace(without_joint_encoder(pairs), masking=None)
 
 
+def masks_only(pairs: PairShape) -> MXQVAEConfig:
+    """The `cpu` autoencoder whose hidden words are all [MASK], as the paper's are: no lies in training."""
+    return replace(cpu_autoencoder(pairs), masking=MaskingConfig(random_word_share=0.0))
+
+
+def without_joint_encoder_masks_only(pairs: PairShape) -> MXQVAEConfig:
+    """The same without the joint encoder: which of the two makes the model believe the image?"""
+    return replace(without_joint_encoder(pairs), masking=MaskingConfig(random_word_share=0.0))
+
+
 def image_vqvae(pairs: PairShape) -> ImageVQVAEConfig:
     """The image half of the `cpu` autoencoder, alone."""
     joint = cpu_autoencoder(pairs)

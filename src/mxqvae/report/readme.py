@@ -53,7 +53,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     first = [result for result in results if isinstance(result, Table1Result)]
     second = [result for result in results if isinstance(result, Table2Result)]
     third = [result for result in results if isinstance(result, Table3Result)]
-    for runs, rows in ((first, table1.POSTER), (second, table2.POSTER), (third, table3.ROWS)):
+    for runs, rows in ((first, table1.ROWS), (second, table2.POSTER), (third, table3.ROWS)):
         for run in runs:
             if run.row not in rows:
                 raise MxqvaeError(

@@ -8,10 +8,13 @@ from statistics import fmean
 
 from mxqvae.evaluation.correlation import POSTER_KIND, POSTER_ROWS, KindCorrelation, mean_distance
 from mxqvae.report.markdown import ABSENT, Lines, mean_cell, render_table, row_label, share_cell
+from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS
 from mxqvae.results import Table1Result
 
 POSTER = POSTER_ROWS
 """Row → score on Quad4 at degree 4, 3, 2, 1, 0 (poster of BMVC 2022, Table 1)."""
+ROWS = (*POSTER, *(row.label for row in TABLE1_EXTRA_ROWS.values()))
+"""The poster's rows, then those of ours that the paper does not have."""
 IDEAL = (1.0, 0.75, 0.5, 0.25, 0.0)
 """What a model scores on Quad4 that repeats what the image confirms, and nothing else."""
 DEGREES = ("Degree 4", "3", "2", "1", "0", "Distance from the ideal")
@@ -22,10 +25,14 @@ KINDS_HEADER = ("Model", "Kind", *DEGREES)
 def table1_lines(results: Sequence[Table1Result]) -> Lines:
     """The lines of Table 1 under `HEADER`."""
     lines: Lines = [("Ideal", "", *map(share_cell, _with_distance(IDEAL)))]
-    for row, poster in POSTER.items():
-        lines.append((row_label(row), "poster", *map(share_cell, _with_distance(poster))))
+    for row in ROWS:
+        poster = POSTER.get(row)
+        name = row_label(row)
+        if poster is not None:
+            lines.append((name, "poster", *map(share_cell, _with_distance(poster))))
+            name = ""
         for runs, seeds in _runs_of(results, row):
-            lines += _lines_of_ours(runs, f"**ours**{seeds}", poster)
+            lines += _lines_of_ours(runs, name, f"**ours**{seeds}", poster)
     return lines
 
 
@@ -37,7 +44,7 @@ def render_table1(results: Sequence[Table1Result]) -> str:
 def render_kinds(results: Sequence[Table1Result]) -> str:
     """All kinds of our rows, per word, in Markdown."""
     lines: Lines = []
-    for row in POSTER:
+    for row in ROWS:
         for runs, seeds in _runs_of(results, row):
             lines += [
                 (row_label(row), f"{kind}{seeds}", *_cells([_words(run.figures.kinds[kind]) for run in runs]))
@@ -57,12 +64,13 @@ def _runs_of(results: Sequence[Table1Result], row: str) -> Iterator[tuple[list[T
 
 
 def _lines_of_ours(
-    runs: Sequence[Table1Result], label: str, poster: Sequence[float]
+    runs: Sequence[Table1Result], name: str, label: str, poster: Sequence[float] | None
 ) -> Iterator[tuple[str, ...]]:
     quad4 = [run.figures.kinds[POSTER_KIND] for run in runs]
     words = [_words(kind) for kind in quad4]
-    yield ("", label, *(f"**{cell}**" for cell in _cells(words)))
-    yield ("", "difference", *_differences(words, poster))
+    yield (name, label, *(f"**{cell}**" for cell in _cells(words)))
+    if poster is not None:
+        yield ("", "difference", *_differences(words, poster))
     yield ("", "ours, per slot", *_cells([_slots(kind) for kind in quad4]))
 
 

@@ -11,7 +11,14 @@ from mxqvae.data.degree import build_degree_sets
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
-from mxqvae.reproduction.rows import TABLE1_ROWS, CaptionMnistReproduction, Row, find_row, timed
+from mxqvae.reproduction.rows import (
+    TABLE1_EXTRA_ROWS,
+    TABLE1_ROWS,
+    CaptionMnistReproduction,
+    Row,
+    find_row,
+    timed,
+)
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table1Result, write_result
 
@@ -26,7 +33,7 @@ class Table1Reproduction(CaptionMnistReproduction):
         Raises:
             MxqvaeError: No row of that name.
         """
-        row = find_row(TABLE1_ROWS, name)
+        row = find_row(TABLE1_ROWS | TABLE1_EXTRA_ROWS, name)
         made = [self.data_step(), self._degree_step(), *self.autoencoder_steps(row.recipe)]
         result = f"table1-{name}-seed{self.seed}"
         scoring = Step(
