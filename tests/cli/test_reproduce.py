@@ -1,15 +1,20 @@
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mxqvae.cli import reproduce
 from mxqvae.config import to_json
 from mxqvae.data.caption_mnist import CaptionMnistConfig
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
 from mxqvae.data.captioned_images.shards import SplitCounts
+from mxqvae.evaluation import correlation_plot
 from mxqvae.reproduction import table1
+from mxqvae.reproduction.rows import TABLE1_ROWS
 from mxqvae.reproduction.table1 import Table1Reproduction
+from mxqvae.results import Table1Result, write_result
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -106,11 +111,8 @@ def test_rows_beside_the_paper_s_are_run_when_they_are_named(run: Run, tmp_path:
     assert "caption-mnist-cpu-without-tc-masks-only-seed0/autoencoder" in out
 
 
-def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
-    command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
-    code, out, err = run(*command)
-    assert (code, out) == (2, "")
-    assert f"{tmp_path / 'manifest.json'} is missing or damaged; build the data set" in err
+def write_manifest(folder: Path) -> None:
+    """All of a data set of captioned images that a plan reads."""
     manifest = Manifest(
         layout="folder",
         config=CaptionedImagesConfig(),
@@ -118,7 +120,80 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
         tokenizer=TokenizerCounts(vocab_size=500, max_length=16, longest_caption=20, num_cut=1),
         problems={},
     )
-    (tmp_path / "manifest.json").write_text(to_json(manifest))
+    (folder / "manifest.json").write_text(to_json(manifest))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """The folder of a data set of captioned images that has a manifest and nothing else."""
+    write_manifest(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("recipe", ["photos-cpu", "pairs-cpu"])
+def test_table_1_takes_a_data_set(run: Run, photos: Path, recipe: str):
+    command = ("reproduce", "table1", "--data", photos, "--data-set", "mine", "--dry-run")
+    code, out, err = run(*command, *(() if recipe == "photos-cpu" else ("--recipe", recipe)))
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    recipes = [f"{recipe}-only-sharing-c", f"{recipe}-without-tc", f"{recipe}-without-im", recipe]
+    assert [line[0] for line in lines if len(line) == 1] == [f"{name}:" for name in TABLE1_ROWS]
+    assert [line[0] for line in lines if "/autoencoder" in line[0]] == [
+        f"{name}-seed0/autoencoder" for name in recipes
+    ]
+    assert [line[-1] for line in lines if line[0] == "degree"] == ["runs/table3/mine/degree"] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--data", "photos"), "--data and --data-set go together: the folder, and its name in the table"),
+        (("--data-set", "mine"), "--data and --data-set go together: the folder, and its name in the table"),
+        (("--recipe", "pairs-cpu"), "--recipe is for --data; on Caption MNIST each row has its own"),
+        (
+            ("--data", "photos", "--data-set", "mine", "--mnist", "mnist"),
+            "--mnist is for Caption MNIST; leave it out beside --data",
+        ),
+        (("--data", "photos", "--data-set", "a/b"), "data_set 'a/b' names files; take letters, digits"),
+        (("--data", "nowhere", "--data-set", "mine"), "nowhere/manifest.json is missing or damaged; build"),
+    ],
+)
+def test_what_does_not_go_with_a_data_set_is_named(run: Run, arguments: tuple[str, ...], message: str):
+    code, out, err = run("reproduce", "table1", *arguments, "--dry-run")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"mxqvae: error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_table_1_of_photos_is_printed_with_its_plot(
+    run: Run, table1_result: Table1Result, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plots: list[tuple[object, ...]] = []
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)
+    monkeypatch.setattr(
+        correlation_plot, "write_correlation_plot", lambda *arguments: plots.append(arguments)
+    )
+    results = photos / "results"
+    of_photos = dataclasses.replace(table1_result, name="of-photos", recipe="photos-cpu", data_set="mine")
+    others = dataclasses.replace(of_photos, name="others", data_set="others")
+    for result in (table1_result, of_photos, others):
+        write_result(result, results)
+    command = ("reproduce", "table1", "--data", photos, "--data-set", "mine", "--results", results)
+    code, out, _ = run(*command)
+    assert code == 0
+    plot = results / "table1-mine-photos-cpu.png"
+    assert plots == [(plot, {"MXQ-VAE": of_photos.figures}, {})]
+    assert f"Plot: {plot}\n" in out
+    assert "Table 1 on photos" in out
+    assert any(line.split()[:1] == ["mine"] for line in out.splitlines())
+
+
+def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
+    command = ("reproduce", "table3", "--data", tmp_path, "--data-set", "photos", "--dry-run")
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / 'manifest.json'} is missing or damaged; build the data set" in err
+    write_manifest(tmp_path)
     code, out, _ = run(*command)
     assert code == 0
     steps = ["autoencoder", "prior", "samples", "table3"]

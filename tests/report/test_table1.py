@@ -4,7 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from mxqvae.evaluation.correlation import CorrelationScore, MeanShare, summarise_degrees
-from mxqvae.report.table1 import IDEAL, POSTER, render_kinds, render_table1, table1_lines
+from mxqvae.report.table1 import IDEAL, POSTER, render_kinds, render_photos, render_table1, table1_lines
+from mxqvae.report.table3 import NOT_MEASURED
 from mxqvae.results import Table1Result
 
 Row = Callable[..., list[str]]
@@ -116,6 +117,59 @@ def test_rows_that_the_paper_lacks_stand_below_its_four_once_there_are_results(
         ["", "ours, per slot"],
     ]
     assert "MXQ-VAE w/o TC, masks only" in render_kinds([extra])
+
+
+@pytest.fixture
+def of_photos(table1_result: Table1Result) -> Table1Result:
+    """The made-up row, on photos of which no caption has three colours."""
+    kinds = {name: kind for name, kind in table1_result.figures.kinds.items() if name != "Quad3"}
+    return dataclasses.replace(
+        table1_result,
+        name="table1-my_photos-photos-cpu-seed7",
+        data_set="my_photos",
+        recipe="photos-cpu",
+        figures=CorrelationScore(kinds=kinds),
+    )
+
+
+def test_photos_that_were_not_measured_say_what_they_need(rows: Rows):
+    lines = rows(render_photos([]))
+    assert [(line[0], line[2]) for line in lines] == [
+        *[("Flower", "poster")] * 4,
+        ("Flower", NOT_MEASURED["Flower"]),
+        *[("CUB", "poster")] * 4,
+        ("CUB", NOT_MEASURED["CUB"]),
+    ]
+    assert lines[8][1:] == ["**MXQ-VAE**", "poster", "0.995", "0.749", "0.515", "0.292", "0.083", "0.029"]
+
+
+def test_own_photos_have_the_kinds_that_there_are(of_photos: Table1Result, rows: Rows):
+    lines = [line[1:] for line in rows(render_photos([of_photos])) if line[0] == r"my\_photos"]
+    assert [line[:2] for line in lines] == [
+        ["**MXQ-VAE**", f"**ours**, {kind}, 20 pairs"] for kind in ("Quad4", "Quad2", "Quad1")
+    ]
+    assert lines[2][2:] == ["–", "–", "–", "0.992", "0.000", "0.004"]
+
+
+def test_the_poster_s_photos_have_the_difference_in_quad4(of_photos: Table1Result, row: Row, rows: Rows):
+    flowers = dataclasses.replace(of_photos, data_set="Flower")
+    block = render_photos([flowers])
+    assert NOT_MEASURED["Flower"] not in block
+    differences = ["−0.004 miss", "+0.007", "+0.006", "−0.002 miss", "−0.014", "−0.004"]
+    assert row(block, "Flower", "**MXQ-VAE**", "difference") == differences
+    labels = [line[2] for line in rows(block) if line[:2] == ["Flower", "**MXQ-VAE**"]]
+    quad4, *others = [f"**ours**, {kind}, 20 pairs" for kind in ("Quad4", "Quad2", "Quad1")]
+    assert labels == ["poster", quad4, "difference", *others]
+
+
+def test_seeds_of_photos_are_one_line_and_recipes_are_not(of_photos: Table1Result, rows: Rows):
+    later = dataclasses.replace(of_photos, seed=8)
+    other = dataclasses.replace(of_photos, recipe="pairs-cpu")
+    labels = [line[2] for line in rows(render_photos([of_photos, later, other])) if "Quad4" in line[2]]
+    assert labels == [
+        "**ours**, `photos-cpu`, 2 seeds, Quad4, 20 pairs",
+        "**ours**, `pairs-cpu`, Quad4, 20 pairs",
+    ]
 
 
 def test_kinds_with_fewer_slots_have_no_higher_degrees(table1_result: Table1Result, row: Row):

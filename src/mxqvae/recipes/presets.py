@@ -179,6 +179,21 @@ def cpu_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     )
 
 
+def own_pairs_without_joint_encoder(pairs: PairShape) -> MXQVAEConfig:
+    """Row "without TC" of Table 1 on own pairs."""
+    return replace(cpu_own_pairs_autoencoder(pairs), joint=None, joint_positions=False)
+
+
+def own_pairs_without_masking(pairs: PairShape) -> MXQVAEConfig:
+    """Row "without IM" of Table 1 on own pairs; there are no lies that would go with the masks."""
+    return replace(cpu_own_pairs_autoencoder(pairs), masking=None)
+
+
+def own_pairs_only_shared_codebook(pairs: PairShape) -> MXQVAEConfig:
+    """Row "Only Sharing C" of Table 1 on own pairs."""
+    return replace(own_pairs_without_joint_encoder(pairs), masking=None)
+
+
 def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     """The official code's model with the text codes of its 128-pixel form: 20, fewer for short captions."""
     return MXQVAEConfig(

@@ -6,13 +6,26 @@ A row that was run with several seeds has one line, of means and standard deviat
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from mxqvae.evaluation.correlation import POSTER_KIND, POSTER_ROWS, KindCorrelation, mean_distance
+from mxqvae.data.degree import DEGREE_KINDS
+from mxqvae.evaluation.correlation import (
+    POSTER_KIND,
+    POSTER_ROWS,
+    POSTER_ROWS_OF_PHOTOS,
+    KindCorrelation,
+    mean_distance,
+)
 from mxqvae.report.markdown import ABSENT, Lines, mean_cell, render_table, row_label, share_cell
+from mxqvae.report.table3 import NOT_MEASURED
 from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS
 from mxqvae.results import Table1Result
 
 POSTER = POSTER_ROWS
 """Row → score on Quad4 at degree 4, 3, 2, 1, 0 (poster of BMVC 2022, Table 1)."""
+POSTER_OF_PHOTOS = {
+    "Flower": POSTER_ROWS_OF_PHOTOS["Oxford Flower-102 and Reed et al.'s captions"],
+    "CUB": POSTER_ROWS_OF_PHOTOS["CUB-200-2011 and Reed et al.'s captions"],
+}
+"""The same by photo set, as Table 3 names them."""
 ROWS = (*POSTER, *(row.label for row in TABLE1_EXTRA_ROWS.values()))
 """The poster's rows, then those of ours that the paper does not have."""
 IDEAL = (1.0, 0.75, 0.5, 0.25, 0.0)
@@ -20,6 +33,7 @@ IDEAL = (1.0, 0.75, 0.5, 0.25, 0.0)
 DEGREES = ("Degree 4", "3", "2", "1", "0", "Distance from the ideal")
 HEADER = ("Model", "", *DEGREES)
 KINDS_HEADER = ("Model", "Kind", *DEGREES)
+PHOTOS_HEADER = ("Set", "Model", "", *DEGREES)
 
 
 def table1_lines(results: Sequence[Table1Result]) -> Lines:
@@ -53,6 +67,30 @@ def render_kinds(results: Sequence[Table1Result]) -> str:
     return render_table(KINDS_HEADER, lines)
 
 
+def photos_lines(results: Sequence[Table1Result]) -> Lines:
+    """The lines of Table 1 on photos under `PHOTOS_HEADER`: the poster's sets, then ours by name.
+
+    A slot of theirs is one word, a colour. Few captions have four, so the kinds with fewer stand below Quad4.
+    """
+    lines: Lines = []
+    for data_set in [*POSTER_OF_PHOTOS, *sorted({run.data_set for run in results} - POSTER_OF_PHOTOS.keys())]:
+        name, of_set = row_label(data_set), [run for run in results if run.data_set == data_set]
+        for row in POSTER:
+            poster = POSTER_OF_PHOTOS.get(data_set, {}).get(row)
+            if poster is not None:
+                lines.append((name, row_label(row), "poster", *map(share_cell, _with_distance(poster))))
+            for runs, seeds in _runs_of(of_set, row):
+                lines += [(name, row_label(row), *line) for line in _lines_of_photos(runs, seeds, poster)]
+        if not of_set:
+            lines.append((name, "", NOT_MEASURED[data_set], *[ABSENT] * len(DEGREES)))
+    return lines
+
+
+def render_photos(results: Sequence[Table1Result]) -> str:
+    """Table 1 on photos in Markdown."""
+    return render_table(PHOTOS_HEADER, photos_lines(results))
+
+
 def _runs_of(results: Sequence[Table1Result], row: str) -> Iterator[tuple[list[Table1Result], str]]:
     """The runs of a row that differ in their seeds alone, and what tells them from others of the row."""
     runs = [result for result in results if result.row == row]
@@ -72,6 +110,20 @@ def _lines_of_ours(
     if poster is not None:
         yield ("", "difference", *_differences(words, poster))
     yield ("", "ours, per slot", *_cells([_slots(kind) for kind in quad4]))
+
+
+def _lines_of_photos(
+    runs: Sequence[Table1Result], seeds: str, poster: Sequence[float] | None
+) -> Iterator[tuple[str, ...]]:
+    for kind in reversed(DEGREE_KINDS):
+        scores = [run.figures.kinds[kind] for run in runs if kind in run.figures.kinds]
+        if not scores:
+            continue
+        words = [_words(score) for score in scores]
+        num_pairs = scores[0].degrees[0].num_pairs
+        yield (f"**ours**{seeds}, {kind}, {num_pairs:,} pairs", *_cells(words))
+        if kind == POSTER_KIND and poster is not None:
+            yield ("difference", *_differences(words, poster))
 
 
 def _with_distance(shares: Sequence[float]) -> list[float]:
