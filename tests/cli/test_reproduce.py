@@ -83,7 +83,7 @@ def test_seeds_are_run_one_after_another_in_one_work_folder(run: Run, tmp_path: 
     assert [line for line in lines if line.endswith(":")] == ["mxqvae, seed 0:", "mxqvae, seed 2:"]
     trained = [line.split()[0] for line in lines if "/autoencoder " in line]
     assert trained == ["caption-mnist-cpu-seed0/autoencoder", "caption-mnist-cpu-seed2/autoencoder"]
-    assert ["done" in line for line in lines if line.split()[0] == "data"] == [False, True]
+    assert [" min " in line for line in lines if line.split()[0] == "data"] == [True, False]
     assert run(*command, "--seed", 2) == run(*command, "--seeds", 2)
 
 
