@@ -49,7 +49,7 @@ from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
 from mxqvae.recipes.presets import cpu_prior, reader
 from mxqvae.recipes.recipe import ReaderRecipe
-from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
+from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS, TABLE1_ROWS, TABLE2_ROWS
 from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
 
@@ -233,7 +233,8 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
 @pytest.fixture
 def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe of the tables, tiny in size and steps."""
-    names = {row.recipe for row in [*TABLE1_ROWS.values(), *TABLE2_ROWS.values()]}
+    names = {row.recipe for row in (TABLE1_ROWS | TABLE1_EXTRA_ROWS).values()}
+    names |= {row.recipe for row in TABLE2_ROWS.values()}
     for name, recipe in {name: tiny_recipe_of(name) for name in names}.items():
         monkeypatch.setitem(RECIPES, name, recipe)
 

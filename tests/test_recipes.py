@@ -11,6 +11,7 @@ from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, Concatenate
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch, PairShape
+from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import score_consistency
@@ -120,19 +121,23 @@ def test_the_paper_s_recipe_has_the_paper_s_sizes():
 
 OURS = "caption-mnist-cpu"
 WITHOUT_TC, WITHOUT_IM = {"joint": None, "joint_positions": False}, {"masking": None}
+MASKS_ONLY = {"masking": MaskingConfig(patch_share=0.3, word_share=0.3, random_word_share=0.0)}
+
+
+GRID = {"without-tc": WITHOUT_TC, "without-im": WITHOUT_IM, "only-sharing-c": WITHOUT_TC | WITHOUT_IM}
+BESIDE = {"masks-only": MASKS_ONLY, "without-tc-masks-only": WITHOUT_TC | MASKS_ONLY}
 
 
 @pytest.mark.parametrize(
-    ("row", "difference"),
+    ("name", "row", "difference"),
     [
-        ("without-tc", WITHOUT_TC),
-        ("without-im", WITHOUT_IM),
-        ("only-sharing-c", WITHOUT_TC | WITHOUT_IM),
+        *((name, *row) for name in (OURS, "pairs-cpu", "photos-cpu") for row in GRID.items()),
+        *((OURS, *row) for row in BESIDE.items()),
     ],
 )
-def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference: dict[str, Any]):
-    ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
-    tokenizer = tokenizer_of(OURS)
+def test_the_rows_of_table_1_differ_in_their_switches_alone(name: str, row: str, difference: dict[str, Any]):
+    ours, other = find_recipe(name), find_recipe(f"{name}-{row}")
+    tokenizer = tokenizer_of(name)
     assert other.autoencoder(shape_of(tokenizer)) == dataclasses.replace(
         ours.autoencoder(shape_of(tokenizer)), **difference
     )

@@ -43,6 +43,19 @@ def test_seeds_stand_side_by_side(table2_result: Table2Result, tmp_path: Path):
     assert read_results(tmp_path) == [table2_result, other]
 
 
+def test_a_result_of_table_1_without_a_data_set_is_of_caption_mnist(
+    table1_result: Table1Result, tmp_path: Path
+):
+    path = write_result(table1_result, tmp_path)
+    tree = json.loads(path.read_text())
+    assert tree.pop("data_set") == "Caption MNIST"
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table1_result
+    photos = dataclasses.replace(table1_result, name="table1-photos", data_set="photos")
+    write_result(photos, tmp_path)
+    assert read_results(tmp_path) == [table1_result, photos]
+
+
 def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: Path):
     write_result(table2_result, tmp_path)
     newer = dataclasses.replace(table2_result, seed=8)

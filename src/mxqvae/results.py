@@ -58,6 +58,8 @@ class Cost:
                 raise ValueError(f"{step} must take a time from 0 seconds up, got {seconds}")
 
 
+CAPTION_MNIST = "Caption MNIST"
+"""The data set of Table 2, and of Table 1 where a result names no other."""
 SHARES = (
     "samples",
     "samples_refined",
@@ -138,6 +140,8 @@ class Table1Result(Run):
 
     table: Literal["table1"] = "table1"
     """The table it belongs to."""
+    data_set: str = CAPTION_MNIST
+    """The pairs that it was trained on, and whose Degree sets it is scored on."""
     figures: CorrelationScore
     """By kind and degree, on the Degree sets of the test pairs."""
 
@@ -222,7 +226,8 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
         # A set is scored with as many recipes as somebody likes.
-        data_set = f"{result.data_set} {result.recipe}" if isinstance(result, Table3Result) else ""
+        several = isinstance(result, Table1Result | Table3Result)
+        data_set = f"{result.data_set} {result.recipe}" if several else ""
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(

@@ -93,7 +93,7 @@ def test_a_folder_without_a_manifest_is_named(run: Table3Reproduction, tmp_path:
 def test_a_data_set_of_another_kind_is_named(run: Table3Reproduction, caption_mnist_small: Path):
     other = dataclasses.replace(run, data=caption_mnist_small)
     with pytest.raises(
-        MxqvaeError, match=r"manifest\.json is of the kind 'caption-mnist'; Table 3 takes captioned"
+        MxqvaeError, match=r"manifest\.json is of the kind 'caption-mnist'; take captioned images"
     ):
         other.steps("mxqvae")
 

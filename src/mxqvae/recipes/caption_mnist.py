@@ -10,12 +10,14 @@ from mxqvae.recipes.presets import (
     cpu_prior,
     image_then_text,
     image_then_tokens,
+    masks_only,
     only_shared_codebook,
     paper_autoencoder,
     paper_prior,
     text_then_image,
     tokens_then_image,
     without_joint_encoder,
+    without_joint_encoder_masks_only,
     without_masking,
 )
 from mxqvae.recipes.recipe import Recipe
@@ -64,6 +66,16 @@ CAPTION_MNIST_RECIPES = {
         description="caption-mnist-cpu without joint encoder and masking, for Table 1",
         autoencoder=only_shared_codebook,
         minutes=(70, 105),
+    ),
+    "caption-mnist-cpu-masks-only": replace(
+        _CPU,
+        description="caption-mnist-cpu without lies among the hidden words, beside Table 1",
+        autoencoder=masks_only,
+    ),
+    "caption-mnist-cpu-without-tc-masks-only": replace(
+        _CPU,
+        description="caption-mnist-cpu without joint encoder and lies, beside Table 1",
+        autoencoder=without_joint_encoder_masks_only,
     ),
     "caption-mnist-cpu-i-t": replace(
         _BASELINE,

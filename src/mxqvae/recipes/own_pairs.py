@@ -8,6 +8,9 @@ from mxqvae.recipes.presets import (
     CPU_READER,
     cpu_own_pairs_autoencoder,
     cpu_prior,
+    own_pairs_only_shared_codebook,
+    own_pairs_without_joint_encoder,
+    own_pairs_without_masking,
     paper_own_pairs_autoencoder,
     paper_prior,
 )
@@ -33,13 +36,39 @@ _CPU = Recipe(
     minutes=(45, 45),
 )
 
+_PHOTOS = replace(
+    _CPU,
+    description="Captioned photos with the cpu preset; training mirrors half of them",
+    horizontal_flip=True,
+)
+
+
+def _ablations(name: str, recipe: Recipe) -> dict[str, Recipe]:
+    """The rows of Table 1 that `recipe` is compared with, which differ from it in their switches alone."""
+    return {
+        f"{name}-without-tc": replace(
+            recipe,
+            description=f"{name} without the joint encoder, for Table 1",
+            autoencoder=own_pairs_without_joint_encoder,
+        ),
+        f"{name}-without-im": replace(
+            recipe,
+            description=f"{name} without input masking, for Table 1",
+            autoencoder=own_pairs_without_masking,
+        ),
+        f"{name}-only-sharing-c": replace(
+            recipe,
+            description=f"{name} without joint encoder and masking, for Table 1",
+            autoencoder=own_pairs_only_shared_codebook,
+        ),
+    }
+
+
 OWN_PAIRS_RECIPES = {
     "pairs-cpu": _CPU,
-    "photos-cpu": replace(
-        _CPU,
-        description="Captioned photos with the cpu preset; training mirrors half of them",
-        horizontal_flip=True,
-    ),
+    **_ablations("pairs-cpu", _CPU),
+    "photos-cpu": _PHOTOS,
+    **_ablations("photos-cpu", _PHOTOS),
     "photos-paper": Recipe(
         description="Captioned photos with the paper's sizes, too large for two cores; training mirrors half",
         num_processes=1,

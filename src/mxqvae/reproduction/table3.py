@@ -3,13 +3,8 @@
 Beside the result there is a picture: the first samples.
 """
 
-import hashlib
-import json
-import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,10 +16,8 @@ from mxqvae.baselines.latent_pairs import (
     train_latent_pairs,
     with_seed,
 )
-from mxqvae.config import from_json, to_json, to_tree
+from mxqvae.config import to_tree
 from mxqvae.data.batch import PairShape
-from mxqvae.data.captioned_images.manifest import Manifest
-from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pairs import PairDataset
 from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
@@ -35,8 +28,9 @@ from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
 from mxqvae.output_file import new_output_file
-from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.reproduction.rows import TABLE3_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.recipes import find_recipe
+from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
+from mxqvae.reproduction.rows import TABLE3_ROWS, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table3Result, write_result
 
@@ -44,17 +38,12 @@ NUM_SAMPLES = 1000
 """Pairs that are sampled and scored; the paper's number is not known."""
 NUM_PICTURED = 32
 BASELINE = "joint-gan-mmvae"
-_BUILDERS = "as `mxqvae data folder`, `flowers102`, `cub200` and `coco` build them"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table3Reproduction(Reproduction):
-    """Rows of Table 3 on one data set, in a work folder of their own."""
+class Table3Reproduction(CaptionedImagesReproduction):
+    """Rows of Table 3 on one data set."""
 
-    data: Path
-    """Folder of the data set."""
-    data_set: str
-    """Its name in the table."""
     recipe: str = TABLE3_ROWS["mxqvae"].recipe
     """The recipe of the row MXQ-VAE."""
     reference_split: str = "test"
@@ -63,10 +52,6 @@ class Table3Reproduction(Reproduction):
     """How the row Joint GAN + MMVAE learns."""
     num_samples: int = NUM_SAMPLES
     """Pairs to score."""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.data_set):
-            raise MxqvaeError(f"data_set {self.data_set!r} names files; take letters, digits, dots, - and _")
 
     def steps(self, name: str) -> list[Step]:
         """What a row takes, in order; the last writes the result file.
@@ -95,34 +80,6 @@ class Table3Reproduction(Reproduction):
             minutes=10,
         )
         return [*made, sampling, scoring]
-
-    @property
-    def data_folder(self) -> Path:
-        """As given."""
-        return self.data
-
-    @property
-    def data_settings(self) -> dict[str, Any]:
-        """The hash of its manifest: equal manifests mean equal data sets."""
-        manifest = to_json(self._manifest()).encode()
-        return {"data_set": self.data_set, "manifest": hashlib.sha256(manifest).hexdigest()}
-
-    def pair_shape(self, recipe: Recipe) -> PairShape:
-        """What the manifest says, whatever the recipe."""
-        manifest = self._manifest()
-        tokenizer = manifest.tokenizer
-        return PairShape(tokenizer.vocab_size, tokenizer.max_length, manifest.config.image_size)
-
-    def _manifest(self) -> Manifest:
-        path = self.data / MANIFEST_FILE
-        try:
-            text = path.read_bytes()
-            name = json.loads(text)["name"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise MxqvaeError(f"{path} is missing or damaged; build the data set, {_BUILDERS}") from None
-        if name != Manifest.name:
-            raise MxqvaeError(f"{path} is of the kind {name!r}; Table 3 takes captioned images, {_BUILDERS}")
-        return from_json(Manifest, text, str(path))
 
     def _baseline_step(self) -> Step:
         training, out = with_seed(self.baseline, self.seed), self.model_folder(BASELINE)
