@@ -123,6 +123,25 @@ def test_the_prior_needs_a_trained_autoencoder(run: Run, caption_mnist_small: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("stage", ["autoencoder", "prior", "reader"])
+def test_the_recipe_follows_the_data(
+    run: Run, caption_mnist_small: Path, coloured_photos: Path, tmp_path: Path, stage: str
+):
+    (tmp_path / "notes.txt").touch()  # so that nothing is trained
+    for data, fitting, other in (
+        (caption_mnist_small, "caption-mnist-cpu", "pairs-cpu"),
+        (coloured_photos, "pairs-cpu", "caption-mnist-cpu"),
+    ):
+        command = ("train", stage, "--data", data, "--out", tmp_path)
+        code, _, err = run(*command)
+        assert code == 2
+        assert err.startswith(f"recipe {fitting}, by what the data set is; --recipe names another\n")
+        code, _, err = run(*command, "--recipe", other)
+        assert code == 2
+        assert err.startswith(f"mxqvae: error: recipe '{other}' is for ")
+        assert err.count("\n") == 1
+
+
 def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, tiny_model: Path):
     command = ("train", "reader", "--recipe", "caption-mnist-cpu-i-t", "--data", caption_mnist_small)
     code, printed, err = run(*command, "--out", tiny_model)

@@ -2,28 +2,31 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+
+if TYPE_CHECKING:
+    from mxqvae.progress import Progress
+    from mxqvae.recipes import Recipe
 
 Changes = Annotated[
     tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
 ]
 
-DEFAULT_RECIPE = "caption-mnist-cpu"
-
 
 def autoencoder(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train stage 1: pairs to codes and back. Ctrl-C keeps a checkpoint, the same command goes on from it.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write; checkpoint, log and pictures are in its runs/autoencoder.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100.
     """
@@ -31,25 +34,26 @@ def autoencoder(
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_autoencoder
 
-    chosen = find_recipe(recipe)
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
     training = override(chosen.autoencoder_training, changes)
     chosen = dataclasses.replace(chosen, autoencoder_training=training)
-    seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress_on())
+    seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
 
 
 def prior(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train stage 2: the prior over the codes that stage 1 gives the data. Ctrl-C keeps a checkpoint.
 
     Args:
         data: Folder of the data set that stage 1 was trained on.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
+            for other pairs.
         seed: Seed of the weights and the batch order; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100.
     """
@@ -57,17 +61,17 @@ def prior(
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_prior
 
-    chosen = find_recipe(recipe)
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
     chosen = dataclasses.replace(chosen, prior_training=override(chosen.prior_training, changes))
-    seconds = train_prior(chosen, data, out, seed=seed, progress=progress_on())
+    seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
 
 def reader(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train the reader, which lets the prior draw images for captions; both stages stay as they are.
 
@@ -76,7 +80,8 @@ def reader(
     Args:
         data: Folder of the data set that the prior was trained on.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
+            for other pairs.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100.
     """
@@ -84,14 +89,14 @@ def reader(
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_reader
 
-    chosen = find_recipe(recipe)
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
     if chosen.reader is not None:
         training = override(chosen.reader.training, changes)
         chosen = dataclasses.replace(chosen, reader=dataclasses.replace(chosen.reader, training=training))
-    seconds = train_reader(chosen, data, out, seed=seed, progress=progress_on())
+    seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
 
@@ -144,3 +149,13 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
         f"judge, {record.test_accuracy:.2%} of test digits right, "
         f"trained in {format_duration(record.training_seconds)}: {out}"
     )
+
+
+def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe":
+    """The recipe that was asked for, or the one that fits the data set, which is then named."""
+    from mxqvae.recipes import find_recipe, fitting_recipe
+
+    fitting = fitting_recipe(data, name)
+    if name is None:
+        progress.say(f"recipe {fitting}, by what the data set is; --recipe names another")
+    return find_recipe(fitting)

@@ -30,6 +30,8 @@ class Recipe:
 
     description: str
     """One line: what it is for, and what it costs."""
+    for_caption_mnist: bool = False
+    """Whether it is for Caption MNIST alone; else it is for captioned images of any other kind."""
     num_processes: int
     """Processes that share each batch; part of the recipe, since it decides the random draws."""
     caption_length: int | None
