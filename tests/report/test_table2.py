@@ -6,6 +6,7 @@ import pytest
 
 from mxqvae.data.caption_grammar import KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.evaluation.memorization import Reference
 from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
 from mxqvae.results import Table2Result
 
@@ -79,6 +80,16 @@ def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, 
 def test_measures_that_the_poster_lacks(table2_result: Table2Result, row: Row):
     cells = row(render_measures([table2_result]), "**MXQ-VAE**")
     assert cells == ["100.00%", "0.0 points", "2 (2)", "72", "144.0: 128.0 + 16.0", "50.0%", "–"]
+
+
+def test_new_samples_are_told_kind_by_kind_where_that_was_measured(table2_result: Table2Result, row: Row):
+    by_kind = {"nearer_than_p05_of_kind": 0.0712, "nearer_than_median_of_kind": 0.5}
+    old = table2_result.figures.memorization
+    reference = Reference(distances=old.test, nearer_than_p05=0.2, nearer_than_median=0.5, **by_kind)
+    memorization = dataclasses.replace(old, reconstructed=reference, **by_kind)
+    figures = dataclasses.replace(table2_result.figures, memorization=memorization)
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[-2:] == ["50.0%; kind by kind 7.1%", "20.0%; kind by kind 7.1%"]
 
 
 def test_without_results_the_poster_stands_alone(rows: Rows):

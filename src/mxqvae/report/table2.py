@@ -5,6 +5,7 @@ from statistics import fmean
 
 from mxqvae.data.caption_grammar import KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.evaluation.memorization import MemorizationScore, Reference
 from mxqvae.report.markdown import (
     ABSENT,
     OUR_ROW,
@@ -105,9 +106,15 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
         f"{diversity.samples.distinct:,} ({diversity.real.distinct:,})",
         str(bits.all_codes.num_codes),
         f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
-        f"{figures.memorization.nearer_than_p05:.1%}",
-        ABSENT if reconstructed is None else f"{reconstructed.nearer_than_p05:.1%}",
+        _nearer_cell(figures.memorization),
+        ABSENT if reconstructed is None else _nearer_cell(reconstructed),
     )
+
+
+def _nearer_cell(reference: MemorizationScore | Reference) -> str:
+    of_kind = reference.nearer_than_p05_of_kind
+    by_kind = "" if of_kind is None else f"; kind by kind {of_kind:.1%}"
+    return f"{reference.nearer_than_p05:.1%}{by_kind}"
 
 
 def _cells(score: ConsistencyScore) -> tuple[str, ...]:

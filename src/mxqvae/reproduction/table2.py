@@ -19,7 +19,7 @@ from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
-from mxqvae.evaluation.memorization import measure_memorization, reconstruct_images
+from mxqvae.evaluation.memorization import kinds_of, measure_memorization, reconstruct_images
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
@@ -154,6 +154,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                 train.images,
                 test.images,
                 reconstruct_images(generator, indices),
+                kinds=kinds_of(samples.captions, test),
                 progress=self.progress,
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),
