@@ -6,7 +6,7 @@ pictures.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
 from mxqvae.config import from_json, to_tree
-from mxqvae.data.batch import PairBatch, PairShape, to_bytes
+from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import find_device, to_device
@@ -73,10 +73,7 @@ def train_autoencoder(
 
     def batch_of(rows: Tensor) -> PairBatch:
         images = pairs.images_of(rows)
-        if recipe.horizontal_flip:
-            mirrored = torch.rand(len(rows)) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return PairBatch(images, token_ids[rows])
+        return PairBatch(mirror_half(images) if recipe.horizontal_flip else images, token_ids[rows])
 
     def picture(step: int) -> None:
         sheet = _reconstruction_sheet(model, tokenizer, pairs)
@@ -230,10 +227,14 @@ def encode_pairs(
 
     Raises:
         MxqvaeError: Images of another size than the autoencoder's.
+    images_of: Callable[[Tensor], Tensor] | None = None,
     """
     size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
     if shape.image_size != size:
         raise MxqvaeError(
+    Args:
+        images_of: Another view of the images than `pairs.images_of`.
+
             f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
             f"give a data set built with --image-size {size}, or another model"
         )
@@ -243,7 +244,8 @@ def encode_pairs(
     parts = []
     with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
         for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
-            batch = to_device(PairBatch(pairs.images_of(rows), token_ids[rows]), device)
+            batch = to_device(PairBatch(images_of(rows), token_ids[rows]), device)
+    images_of = images_of or pairs.images_of
             parts.append(autoencoder.encode(batch).cpu())
             advance(len(rows))
     autoencoder.cpu()
@@ -266,17 +268,19 @@ def _training_codes(
     if not len(pairs):
         raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
     # Mirrored images are further pairs: their codes are others.
-    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
+    views = [pairs.images_of, *([pairs.mirrored_images_of] if recipe.horizontal_flip else [])]
     token_ids = tokenizer.encode(pairs.captions).repeat(len(views), 1)
     path = out / "runs" / "prior" / "indices.safetensors"
     weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
-    content = weights + "".join(pairs.digest() for pairs in views).encode()
+    content = weights + pairs.digest().encode() + b"mirrored" * recipe.horizontal_flip
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("identity") == identity:
             return CodedPairs(file.get_tensor("indices").long(), token_ids)
-    indices = torch.cat([encode_pairs(autoencoder, tokenizer, pairs, progress=progress) for pairs in views])
+    indices = torch.cat(
+        [encode_pairs(autoencoder, tokenizer, pairs, images_of=view, progress=progress) for view in views]
+    )
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
     return CodedPairs(indices, token_ids)
@@ -317,7 +321,10 @@ def _identity(config: Any, training: TrainingConfig, num_processes: int, data: s
 
 
 def _digest(*tensors: Tensor) -> str:
-    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
+    content = hashlib.sha256()
+    for tensor in tensors:
+        content.update(tensor.numpy().tobytes())
+    return content.hexdigest()
 
 
 def check_model_folder(out: Path) -> None:
