@@ -100,7 +100,7 @@ def reader(
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
 
-def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
+def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
     """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 
     Args:
@@ -113,8 +113,11 @@ def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
 
-    training = LatentPairsTraining() if seed is None else with_seed(LatentPairsTraining(), seed)
-    seconds = train_latent_pairs(data, out, training, progress=progress_on())
+    progress = progress_on()
+    mirrors = _find_recipe(data, recipe, progress).horizontal_flip
+    training = LatentPairsTraining(horizontal_flip=mirrors)
+    training = training if seed is None else with_seed(training, seed)
+    seconds = train_latent_pairs(data, out, training, progress=progress)
     print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
 
 
@@ -140,6 +143,8 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     if not run.is_dir():
         check_output_folder(out)
     training = override(JudgeConfig().training, changes)
+        recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
+            does this training. Without it, the one that training takes by itself.
     training = training if seed is None else dataclasses.replace(training, seed=seed)
     config = dataclasses.replace(JudgeConfig(), training=training)
     trained = train_judge(load_mnist(mnist), config, run, progress=progress_on())

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,9 @@ class Table3Reproduction(Reproduction):
         return from_json(Manifest, text, str(path))
 
     def _baseline_step(self) -> Step:
-        training, out = with_seed(self.baseline, self.seed), self.model_folder(BASELINE)
+        mirrors = find_recipe(self.recipe).horizontal_flip
+        training = replace(with_seed(self.baseline, self.seed), horizontal_flip=mirrors)
+        out = self.model_folder(BASELINE)
 
         def train() -> float:
             return train_latent_pairs(self.data, out, training, progress=self.progress)
@@ -171,6 +173,7 @@ class Table3Reproduction(Reproduction):
 
         return Step(
             name=out.name,
+            "horizontal_flip": mirrors,
             cost="sampling",
             made=out,
             settings={
