@@ -198,6 +198,12 @@ def test_recipes_for_own_pairs_take_every_length_and_both_sizes(
         Prior(find_recipe(name).prior(config))
 
 
+def test_few_pairs_are_not_seen_without_end():
+    """The steps of Caption MNIST's recipes are those of the tables."""
+    assert {recipe.max_epochs for recipe in OWN_PAIRS_RECIPES.values()} == {2_000}
+    assert {recipe.max_epochs for recipe in CAPTION_MNIST_RECIPES.values()} == {None}
+
+
 def test_captions_that_no_short_runs_divide_are_refused():
     with pytest.raises(MxqvaeError, match=r"captions of 37 tokens cannot be cut .* even --max-length"):
         find_recipe("pairs-cpu").autoencoder(PairShape(500, 37, 64))

@@ -41,7 +41,7 @@ from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
-from mxqvae.training.loop import TrainingConfig, train
+from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, process_rank
 
 PAIRS_AT_A_TIME = 250
@@ -65,7 +65,7 @@ def train_autoencoder(
     pairs = PairDataset.from_parquet(data, "train")
     tokenizer = tokenizer_of(data, pairs.captions, recipe.caption_length)
     token_ids = tokenizer.encode(pairs.captions)
-    training = _seeded(recipe.autoencoder_training, seed)
+    training = _fitted(recipe, recipe.autoencoder_training, len(pairs), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
     model = build_autoencoder(config)
@@ -132,7 +132,7 @@ def train_prior(
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     run = out / "runs" / "prior"
     indices = _training_codes(recipe, data, out, autoencoder, tokenizer, progress).indices
-    training = _seeded(recipe.prior_training, seed)
+    training = _fitted(recipe, recipe.prior_training, len(indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
@@ -182,7 +182,7 @@ def train_reader(
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
     pairs = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
-    training = _seeded(recipe.reader.training, seed)
+    training = _fitted(recipe, recipe.reader.training, len(pairs.indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.reader.config(autoencoder.config, prior.config)
     reader = CaptionReader(config)
@@ -216,36 +216,42 @@ def train_reader(
     return seconds
 
 
+def trainers_of(recipe: Recipe) -> dict[str, Callable[..., float]]:
+    """What trains each part that a recipe has, by the part's name, in order."""
+    reader = {} if recipe.reader is None else {"reader": train_reader}
+    return {"autoencoder": train_autoencoder, "prior": train_prior, **reader}
+
+
 def encode_pairs(
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
     pairs: PairDataset,
     *,
+    images_of: Callable[[Tensor], Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Code indices (N, T) of a whole split, nothing masked, in eval mode.
 
+    Args:
+        images_of: Another view of the images than `pairs.images_of`.
+
     Raises:
         MxqvaeError: Images of another size than the autoencoder's.
-    images_of: Callable[[Tensor], Tensor] | None = None,
     """
     size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
     if shape.image_size != size:
         raise MxqvaeError(
-    Args:
-        images_of: Another view of the images than `pairs.images_of`.
-
             f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
             f"give a data set built with --image-size {size}, or another model"
         )
     token_ids = tokenizer.encode(pairs.captions)
+    images_of = images_of or pairs.images_of
     device = find_device()
     autoencoder.to(device)
     parts = []
     with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
         for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
             batch = to_device(PairBatch(images_of(rows), token_ids[rows]), device)
-    images_of = images_of or pairs.images_of
             parts.append(autoencoder.encode(batch).cpu())
             advance(len(rows))
     autoencoder.cpu()
@@ -308,10 +314,21 @@ def _reconstruction_sheet(
     return contact_sheet(images.numpy(), captions, columns=len(rows))
 
 
-def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
-    if seed is None:
+def _fitted(
+    recipe: Recipe, training: TrainingConfig, num_pairs: int, seed: int | None, progress: Progress | None
+) -> TrainingConfig:
+    """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
+    if seed is not None:
+        training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
+    if recipe.max_epochs is None:
         return training
-    return from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
+    fitted = within_epochs(training, num_pairs, recipe.max_epochs)
+    if fitted != training:
+        (progress or NoProgress()).say(
+            f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is "
+            f"then seen {recipe.max_epochs:,} times"
+        )
+    return fitted
 
 
 def _identity(config: Any, training: TrainingConfig, num_processes: int, data: str) -> str:

@@ -28,7 +28,8 @@ def autoencoder(
         recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
             pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
@@ -39,7 +40,9 @@ def autoencoder(
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
     training = override(chosen.autoencoder_training, changes)
-    chosen = dataclasses.replace(chosen, autoencoder_training=training)
+    chosen = dataclasses.replace(
+        chosen, autoencoder_training=training, max_epochs=_max_epochs(chosen, changes)
+    )
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
 
@@ -55,7 +58,8 @@ def prior(
         recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
             for other pairs.
         seed: Seed of the weights and the batch order; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
@@ -65,7 +69,8 @@ def prior(
 
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
-    chosen = dataclasses.replace(chosen, prior_training=override(chosen.prior_training, changes))
+    training = override(chosen.prior_training, changes)
+    chosen = dataclasses.replace(chosen, prior_training=training, max_epochs=_max_epochs(chosen, changes))
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
@@ -83,7 +88,8 @@ def reader(
         recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
             for other pairs.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
@@ -95,9 +101,37 @@ def reader(
     chosen = _find_recipe(data, recipe, progress)
     if chosen.reader is not None:
         training = override(chosen.reader.training, changes)
-        chosen = dataclasses.replace(chosen, reader=dataclasses.replace(chosen.reader, training=training))
+        chosen = dataclasses.replace(
+            chosen,
+            reader=dataclasses.replace(chosen.reader, training=training),
+            max_epochs=_max_epochs(chosen, changes),
+        )
     seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
+
+
+def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
+    """Train all parts of a model: stage 1, stage 2 and, where the recipe has one, a reader.
+
+    Ctrl-C keeps a checkpoint, the same command goes on from it; parts that are done stay as they are.
+
+    Args:
+        data: Folder of the data set, such as `mxqvae data` builds.
+        out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
+        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
+        seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.progress import format_duration, progress_on
+    from mxqvae.stages import trainers_of
+
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
+    for part, train in trainers_of(chosen).items():
+        seconds = train(chosen, data, out, seed=seed, progress=progress)
+        print(f"{part}, trained in {format_duration(seconds)}: {out}")
 
 
 def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
@@ -106,6 +140,8 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
+        recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
+            does this training. Without it, the one that training takes by itself.
         seed: Seed of the weights, the batch order and the noise.
     """
     at_least(0, seed=seed)
@@ -143,8 +179,6 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     if not run.is_dir():
         check_output_folder(out)
     training = override(JudgeConfig().training, changes)
-        recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
-            does this training. Without it, the one that training takes by itself.
     training = training if seed is None else dataclasses.replace(training, seed=seed)
     config = dataclasses.replace(JudgeConfig(), training=training)
     trained = train_judge(load_mnist(mnist), config, run, progress=progress_on())
@@ -164,3 +198,9 @@ def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe"
     if name is None:
         progress.say(f"recipe {fitting}, by what the data set is; --recipe names another")
     return find_recipe(fitting)
+
+
+def _max_epochs(recipe: "Recipe", changes: tuple[str, ...]) -> int | None:
+    """The recipe's bound, but none on a number of steps that was asked for."""
+    asked_for = {change.partition("=")[0].strip() for change in changes}
+    return None if "num_steps" in asked_for else recipe.max_epochs

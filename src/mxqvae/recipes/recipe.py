@@ -48,6 +48,8 @@ class Recipe:
     """How stage 2 learns."""
     reader: ReaderRecipe | None = None
     """The reader, which finds images for captions; none: no table asks for it."""
+    max_epochs: int | None = None
+    """How often the training of a part sees a pair, at most: few pairs take fewer steps; none: no bound."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False

@@ -215,6 +215,7 @@ class Reproduction(ABC):
 @dataclass(frozen=True, kw_only=True)
 class CaptionMnistReproduction(Reproduction):
     """Rows from the raw digits."""
+            **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
 
     mnist: Path | None = None
     """Folder of the raw digits; none: cache or download."""
