@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 MXQVAE = "caption-mnist-cpu-seed0"
 COUNTS = SplitCounts(
-    num_rows=1,
-    num_images=1,
-    num_captions=1,
+    num_rows=20,
+    num_images=20,
+    num_captions=20,
     num_images_without_caption=0,
     num_rows_without_image=0,
     pixels_sha256="",
@@ -90,6 +91,15 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
         line.split()[0].rpartition("/")[2].rpartition("-")[2] for line in out.splitlines()[-5:-1]
     ] == steps
     assert run(*command, "--recipe", "flowers")[0] == 2
+    small = [line.split()[1] for line in out.splitlines()[-5:-1]]
+    larger = dataclasses.replace(manifest, config=CaptionedImagesConfig(image_size=128))
+    (tmp_path / "manifest.json").write_text(to_json(larger))
+    _, out, _ = run(*command)
+    large = [line.split()[1] for line in out.splitlines()[-5:-1]]
+    assert (small, large) == (["45", "45", "2", "10"], ["180", "180", "8", "10"])
+    code, _, err = run(*command, "--recipe", "caption-mnist-cpu")
+    assert code == 2
+    assert f"recipe 'caption-mnist-cpu' is for Caption MNIST, and {tmp_path} holds own pairs" in err
 
 
 @pytest.mark.parametrize(

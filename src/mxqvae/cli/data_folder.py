@@ -30,6 +30,7 @@ def folder(
     vocab_size: IntOrNone = None,
     strict: bool = False,
     processes: IntOrNone = None,
+    pairing_note: TextOrNone = None,
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -59,6 +60,8 @@ def folder(
             for each word that occurs five times, at most 8,192.
         strict: Stop on the first image or caption that would be left out or altered.
         processes: Processes that decode images; without it, one for each core. The result is the same.
+        pairing_note: A few words for the data card and beside the figures of Table 3, where captions belong
+            to something else than their image, such as "captions are of another photo of the species".
         overwrite: Replace a folder that has content.
         json: Print the manifest as JSON.
     """
@@ -93,6 +96,7 @@ def folder(
         max_length=max_length,
         vocab_size=vocab_size,
         strict=strict,
+        pairing_note=pairing_note,
     )
     manifest = build_captioned_images(
         open_source(path, AskedColumns(image_column, caption_column, group_column, split_column), images),

@@ -100,6 +100,11 @@ class Reproduction(ABC):
         """Whatever decides what is in the data set; plain JSON."""
 
     @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Side of the data set's images in pixels."""
+
+    @property
     def prior_data_folder(self) -> Path:
         """Where stage 2 finds the pairs it learns from."""
         return self.data_folder
@@ -144,7 +149,9 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        return [self._autoencoder_step(out, settings, recipe.minutes and recipe.minutes[0], train)]
+        return [
+            self._autoencoder_step(out, settings, self.minutes(recipe.minutes and recipe.minutes[0]), train)
+        ]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -162,8 +169,12 @@ class Reproduction(ABC):
             run=lambda: train_prior(
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
-            minutes=recipe.minutes and recipe.minutes[1],
+            minutes=self.minutes(recipe.minutes and recipe.minutes[1]),
         )
+
+    def minutes(self, at_64_pixels: float | None) -> float | None:
+        """What takes so many minutes for images of 64 pixels takes this many for the data set's, about."""
+        return at_64_pixels and round(at_64_pixels * (self.image_size / 64) ** 2, 1)
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
         """The fields of `results.Run` for a result made by these steps, scored in `scoring` seconds."""
@@ -204,6 +215,7 @@ class Reproduction(ABC):
             "processes": recipe.num_processes,
             "model": to_tree(model),
             "training": to_tree(training),
+            **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
         }
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
@@ -215,7 +227,6 @@ class Reproduction(ABC):
 @dataclass(frozen=True, kw_only=True)
 class CaptionMnistReproduction(Reproduction):
     """Rows from the raw digits."""
-            **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
 
     mnist: Path | None = None
     """Folder of the raw digits; none: cache or download."""
@@ -241,6 +252,11 @@ class CaptionMnistReproduction(Reproduction):
         """That of the language of Caption MNIST; known before there is any data."""
         tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE)
+
+    @property
+    def image_size(self) -> int:
+        """Caption MNIST's."""
+        return IMAGE_SIZE
 
     @property
     def prior_data_folder(self) -> Path:

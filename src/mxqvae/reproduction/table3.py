@@ -21,24 +21,25 @@ from mxqvae.baselines.latent_pairs import (
     train_latent_pairs,
     with_seed,
 )
-from mxqvae.config import from_json, to_json, to_tree
+from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairShape
 from mxqvae.data.captioned_images.manifest import Manifest
+from mxqvae.data.captioned_images.shards import SplitCounts
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pairs import PairDataset
 from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
-from mxqvae.evaluation.similarity import measure_similarity
+from mxqvae.evaluation.similarity import NUM_NEIGHBOURS, measure_similarity
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
 from mxqvae.output_file import new_output_file
-from mxqvae.recipes import Recipe, find_recipe
+from mxqvae.recipes import Recipe, find_recipe, fitting_recipe
 from mxqvae.reproduction.rows import TABLE3_ROWS, Reproduction, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
-from mxqvae.results import Table3Result, write_result
+from mxqvae.results import PairsUsed, Table3Result, write_result
 
 NUM_SAMPLES = 1000
 """Pairs that are sampled and scored; the paper's number is not known."""
@@ -72,13 +73,10 @@ class Table3Reproduction(Reproduction):
         """What a row takes, in order; the last writes the result file.
 
         Raises:
-            MxqvaeError: No row of that name, or no data set.
+            MxqvaeError: No row of that name, or no data set with pairs enough.
         """
         row = find_row(TABLE3_ROWS, name)
-        splits = self._manifest().splits
-        for split in ("test", self.reference_split):
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        self._check_pairs()
         if name == BASELINE:
             made = [self._baseline_step()]
         else:
@@ -104,8 +102,13 @@ class Table3Reproduction(Reproduction):
     @property
     def data_settings(self) -> dict[str, Any]:
         """The hash of its manifest: equal manifests mean equal data sets."""
-        manifest = to_json(self._manifest()).encode()
+        manifest = (self.data / MANIFEST_FILE).read_bytes().rstrip()
         return {"data_set": self.data_set, "manifest": hashlib.sha256(manifest).hexdigest()}
+
+    @property
+    def image_size(self) -> int:
+        """What the manifest says."""
+        return self._manifest().config.image_size
 
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """What the manifest says, whatever the recipe."""
@@ -123,6 +126,33 @@ class Table3Reproduction(Reproduction):
         if name != Manifest.name:
             raise MxqvaeError(f"{path} is of the kind {name!r}; Table 3 takes captioned images, {_BUILDERS}")
         return from_json(Manifest, text, str(path))
+
+    def _check_pairs(self) -> None:
+        """Refuse a data set that cannot be scored, or a recipe for another kind, before hours of training."""
+        splits = self._manifest().splits
+        fitting_recipe(self.data, self.recipe)
+        # A test image is no reference of its own.
+        others = NUM_NEIGHBOURS + (self.reference_split == "test")
+        for split, fewest in ({"test": 2} | {self.reference_split: others}).items():
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+            if (num := _num_captioned(splits[split])) < fewest:
+                raise MxqvaeError(
+                    f"data set {self.data}: {num} images of the split {split!r} have a caption, Table 3 "
+                    f"needs {fewest}; build it with another --test-share or with more captions"
+                )
+
+    def _pairs_used(self) -> PairsUsed:
+        manifest = self._manifest()
+        train, test = manifest.splits["train"], manifest.splits["test"]
+        return PairsUsed(
+            num_training_images=train.num_images,
+            num_training_captions=train.num_captions,
+            captioned_share=_num_captioned(train) / train.num_images,
+            num_test_images=_num_captioned(test),
+            image_size=manifest.config.image_size,
+            pairing_note=manifest.config.pairing_note,
+        )
 
     def _baseline_step(self) -> Step:
         mirrors = find_recipe(self.recipe).horizontal_flip
@@ -143,6 +173,7 @@ class Table3Reproduction(Reproduction):
             "joint_gan": to_tree(training.joint_gan),
             "model": to_tree(config),
             "joint_gan_model": to_tree(JointGANConfig(joint_size=config.joint_size)),
+            "horizontal_flip": mirrors,
         }
         return Step(
             name=out.name,
@@ -150,7 +181,7 @@ class Table3Reproduction(Reproduction):
             made=out / "joint_gan" / "config.json",
             settings={**self.data_settings, **parts},
             run=train,
-            minutes=75,
+            minutes=self.minutes(75),
         )
 
     def _sampling_step(self, name: str, model: Step) -> Step:
@@ -173,7 +204,6 @@ class Table3Reproduction(Reproduction):
 
         return Step(
             name=out.name,
-            "horizontal_flip": mirrors,
             cost="sampling",
             made=out,
             settings={
@@ -182,7 +212,7 @@ class Table3Reproduction(Reproduction):
                 "num_samples": self.num_samples,
             },
             run=lambda: timed(sample),
-            minutes=2,
+            minutes=self.minutes(2),
         )
 
     def _score(self, result: str, row: Row, made: list[Step]) -> float:
@@ -204,7 +234,18 @@ class Table3Reproduction(Reproduction):
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(
-            Table3Result(**run, data_set=self.data_set, references=self.reference_split, figures=comparison),
+            Table3Result(
+                **run,
+                data_set=self.data_set,
+                references=self.reference_split,
+                pairs=self._pairs_used(),
+                figures=comparison,
+            ),
             self.results,
         )
         return seconds
+
+
+def _num_captioned(split: SplitCounts) -> int:
+    """Images with a caption; every row has an image, a caption, or both."""
+    return split.num_images - split.num_images_without_caption

@@ -25,6 +25,8 @@ class CaptionedImagesConfig:
     """Token ids; None for the bytes and as many subwords as there are words that occur five times."""
     strict: bool = False
     """Stop on the first problem that costs content."""
+    pairing_note: str | None = None
+    """What captions belong to where that is not their image, such as its species; said beside figures."""
 
     def __post_init__(self) -> None:
         for name, minimum in (("image_size", 8), ("seed", 0), ("max_length", 2), ("vocab_size", 1)):
