@@ -56,6 +56,15 @@ def test_a_result_of_table_1_without_a_data_set_is_of_caption_mnist(
     assert read_results(tmp_path) == [table1_result, photos]
 
 
+def test_memorization_of_earlier_versions_is_that_of_all_kinds(table2_result: Table2Result, tmp_path: Path):
+    path = write_result(table2_result, tmp_path)
+    tree = json.loads(path.read_text())
+    for name in ("nearer_than_p05_of_kind", "nearer_than_median_of_kind"):
+        assert tree["figures"]["memorization"].pop(name) is None
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table2_result
+
+
 def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: Path):
     write_result(table2_result, tmp_path)
     newer = dataclasses.replace(table2_result, seed=8)

@@ -157,6 +157,24 @@ class Table2Result(Run):
 
 
 @configuration
+class PairsUsed:
+    """The pairs of a row of Table 3."""
+
+    num_training_images: int
+    """Images for training."""
+    num_training_captions: int
+    """Captions for training."""
+    captioned_share: float
+    """Share of the training images that have a caption."""
+    num_test_images: int
+    """Images with a caption for testing."""
+    image_size: int
+    """Side of an image in pixels."""
+    pairing_note: str | None = None
+    """What captions belong to where that is not their image."""
+
+
+@configuration
 class Table3Result(Run):
     """One row of Table 3 on one data set, as it was run."""
 
@@ -166,6 +184,8 @@ class Table3Result(Run):
     """The captioned images that it was trained on and is scored against."""
     references: str
     """Split that the references come from."""
+    pairs: PairsUsed | None = None
+    """What the set held; None in results of earlier versions."""
     figures: SimilarityComparison
     """Samples between ceiling and floor."""
 

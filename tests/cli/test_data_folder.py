@@ -166,3 +166,14 @@ def test_a_path_that_is_nothing(run: Run, tmp_path: Path):
     assert code == 2
     assert "no such file or folder; give one, or a data set of the hub as user/name" in err
     assert err.count("\n") == 1
+
+
+def test_what_captions_belong_to_is_kept_and_told(run: Run, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    arguments = ("--image-size", 16, "--processes", 1, "--pairing-note", "captions are of another photo")
+    assert run(*COMMAND, photos, "--out", out, *arguments)[0] == 0
+    config = json.loads((out / "manifest.json").read_text())["config"]
+    assert config["pairing_note"] == "captions are of another photo"
+    assert (
+        "How captions and images are paired: captions are of another photo" in (out / "README.md").read_text()
+    )

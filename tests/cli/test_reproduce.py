@@ -21,9 +21,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 MXQVAE = "caption-mnist-cpu-seed0"
 COUNTS = SplitCounts(
-    num_rows=1,
-    num_images=1,
-    num_captions=1,
+    num_rows=20,
+    num_images=20,
+    num_captions=20,
     num_images_without_caption=0,
     num_rows_without_image=0,
     pixels_sha256="",
@@ -112,11 +112,11 @@ def test_rows_beside_the_paper_s_are_run_when_they_are_named(run: Run, tmp_path:
     assert "caption-mnist-cpu-without-tc-masks-only-seed0/autoencoder" in out
 
 
-def write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path, image_size: int = 64) -> None:
     """All of a data set of captioned images that a plan reads."""
     manifest = Manifest(
         layout="folder",
-        config=CaptionedImagesConfig(),
+        config=CaptionedImagesConfig(image_size=image_size),
         splits={"train": COUNTS, "test": COUNTS},
         tokenizer=TokenizerCounts(vocab_size=500, max_length=16, longest_caption=20, num_cut=1),
         problems={},
@@ -129,6 +129,13 @@ def photos(tmp_path: Path) -> Path:
     """The folder of a data set of captioned images that has a manifest and nothing else."""
     write_manifest(tmp_path)
     return tmp_path
+
+
+def test_table_1_of_photos_takes_no_recipe_of_caption_mnist(run: Run, photos: Path):
+    command = ("reproduce", "table1", "--data", photos, "--data-set", "mine", "--dry-run")
+    code, _, err = run(*command, "--recipe", "caption-mnist-cpu")
+    assert code == 2
+    assert f"recipe 'caption-mnist-cpu' is for Caption MNIST, and {photos} holds own pairs" in err
 
 
 @pytest.mark.parametrize("recipe", ["photos-cpu", "pairs-cpu"])
@@ -202,6 +209,14 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
         line.split()[0].rpartition("/")[2].rpartition("-")[2] for line in out.splitlines()[-5:-1]
     ] == steps
     assert run(*command, "--recipe", "flowers")[0] == 2
+    small = [line.split()[1] for line in out.splitlines()[-5:-1]]
+    write_manifest(tmp_path, image_size=128)
+    _, out, _ = run(*command)
+    large = [line.split()[1] for line in out.splitlines()[-5:-1]]
+    assert (small, large) == (["45", "45", "2", "10"], ["180", "180", "8", "10"])
+    code, _, err = run(*command, "--recipe", "caption-mnist-cpu")
+    assert code == 2
+    assert f"recipe 'caption-mnist-cpu' is for Caption MNIST, and {tmp_path} holds own pairs" in err
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import memorization
 from mxqvae.evaluation.memorization import (
+    FoundNeighbours,
+    Kinds,
     Neighbours,
     Reference,
     find_neighbours,
+    kinds_of,
     measure_memorization,
     nearest_training_images,
     neighbour_sheet,
@@ -194,6 +199,86 @@ class TestScore:
     def test_it_is_plain_json(self):
         tree = asdict(measure_memorization(draw_images(3, 1), draw_images(4, 2), draw_images(3, 3)))
         assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+
+
+class TestMirrored:
+    def test_the_training_images_are_searched_on_both_sides(self):
+        samples, training, test = draw_images(23, 1), draw_images(31, 2), draw_images(23, 3)
+        both = torch.cat([training, training.flip(2)])
+        found = find_neighbours(samples, training, test, test, mirrored=True)
+        assert found.num_training == 31
+        assert found.reconstructed is not None
+        for images, neighbours in (
+            (samples, found.samples),
+            (test, found.test),
+            (test, found.reconstructed),
+        ):
+            expected = brute_force(images, both)
+            assert neighbours.indices.equal(expected.indices % 31)
+            assert neighbours.distances.equal(expected.distances)
+            assert neighbours.mirrored is not None
+            assert neighbours.mirrored.equal(expected.indices >= 31)
+
+    def test_mirrored_copies_are_copies(self):
+        training, test = draw_images(20, 1), draw_images(20, 2)
+        found = find_neighbours(training.flip(2), training, test, mirrored=True)
+        assert score_neighbours(found).samples.num_copies == 20
+        assert measure_memorization(training.flip(2), training, test).samples.num_copies < 20
+
+    def test_the_sheet_shows_them_mirrored(self):
+        training = draw_images(4)
+        found = find_neighbours(training[:1].flip(2), training, training, mirrored=True).samples
+        sheet = neighbour_sheet(training[:1].flip(2), ["a"], training, ["b"] * 4, found)
+        pictures = training[:1].flip(2).expand(2, -1, -1, -1).numpy()
+        texts = ["Sample 0: a", "Training pair 0, mirrored, distance 0.000: b"]
+        assert sheet.tobytes() == contact_sheet(pictures, texts).tobytes()
+
+
+class TestKinds:
+    def test_a_sample_is_held_against_its_own_kind(self):
+        """Copies of a crowded kind, each farther than the nearest images of an empty kind."""
+        test = torch.tensor([*[0.01] * 20, *[1.0] * 20], dtype=torch.float64)
+        samples = torch.tensor([*[0.02] * 20, *[0.5] * 20], dtype=torch.float64)
+        kinds = Kinds([*["Single"] * 20, *["Quad4"] * 20], [*["Single"] * 20, *["Quad4"] * 20])
+        of_samples, of_test = (
+            Neighbours(torch.zeros(40, dtype=torch.int64), distances) for distances in (samples, test)
+        )
+        found = FoundNeighbours(of_samples, of_test, num_training=1)
+        score = score_neighbours(found, kinds)
+        assert (score.nearer_than_p05, score.nearer_than_p05_of_kind) == (0, 0.5)
+        assert score.nearer_than_median_of_kind == 0.5
+
+    def test_the_share_is_the_mean_of_the_kinds_by_their_weights(self):
+        samples, test, training = draw_images(60, 1), draw_images(60, 2), draw_images(30, 3)
+        names = ["Single"] * 45 + ["Quad1"] * 15
+        kinds = Kinds(names, (names[::-1] * 2)[:60])
+        score = measure_memorization(samples, training, test, test, kinds=kinds)
+        found = find_neighbours(samples, training, test)
+        expected = 0.0
+        for kind, weight in (("Single", 0.75), ("Quad1", 0.25)):
+            own, others = (
+                found.distances[torch.tensor([name == kind for name in kinds_])]
+                for found, kinds_ in ((found.samples, kinds.samples), (found.test, kinds.test))
+            )
+            expected += weight * float((own < np.quantile(others.numpy(), 0.05)).double().mean())
+        assert score.nearer_than_p05_of_kind == pytest.approx(expected)
+        assert score.reconstructed is not None
+        assert score.reconstructed.nearer_than_p05_of_kind == score.nearer_than_p05_of_kind
+
+    def test_without_a_kind_a_sample_is_held_against_all(self):
+        samples, test, training = draw_images(30, 1), draw_images(30, 2), draw_images(30, 3)
+        kinds = Kinds([None] * 30, ["Single"] * 15 + ["Quad1"] * 15)
+        score = measure_memorization(samples, training, test, kinds=kinds)
+        assert score.nearer_than_p05_of_kind == score.nearer_than_p05
+        assert score.nearer_than_median_of_kind == score.nearer_than_median
+
+    def test_captions_and_slots_tell_them(self):
+        images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+        slots = [(Slot("centre", 1, "red"),), (Slot("upper left", 1, "red"), Slot("lower left", 2, "red"))]
+        test = PairDataset(images, ["a", "b"], slots)
+        captions = ["This is red 7.", "A bird.", "The top left 7 is red."]
+        assert kinds_of(captions, test) == Kinds(["Single", None, "Quad1"], ["Single", "Quad2"])
+        assert kinds_of(captions, PairDataset(images, ["a", "b"])) is None
 
 
 class TestSheet:

@@ -7,6 +7,7 @@ import pytest
 from mxqvae.data.caption_grammar import COLOURS, KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore, Proportion
 from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.memorization import Reference
 from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
 from mxqvae.results import Table2Result
 
@@ -188,6 +189,16 @@ def test_captions_without_slots_have_no_distances(table2_result: Table2Result, r
     )
     cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
     assert cells[2:5] == ["0 of 0 expected at its mix", "– (0.900)", "– (0.750)"]
+
+
+def test_new_samples_are_told_kind_by_kind_where_that_was_measured(table2_result: Table2Result, row: Row):
+    by_kind = {"nearer_than_p05_of_kind": 0.0712, "nearer_than_median_of_kind": 0.5}
+    old = table2_result.figures.memorization
+    reference = Reference(distances=old.test, nearer_than_p05=0.2, nearer_than_median=0.5, **by_kind)
+    memorization = dataclasses.replace(old, reconstructed=reference, **by_kind)
+    figures = dataclasses.replace(table2_result.figures, memorization=memorization)
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[-2:] == ["50.0%; kind by kind 7.1%", "20.0%; kind by kind 7.1%"]
 
 
 def test_without_results_the_poster_stands_alone(rows: Rows):

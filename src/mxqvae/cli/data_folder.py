@@ -31,6 +31,7 @@ def folder(
     vocab_size: IntOrNone = None,
     strict: bool = False,
     processes: IntOrNone = None,
+    pairing_note: TextOrNone = None,
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
@@ -65,6 +66,8 @@ def folder(
         strict: Stop on the first problem of any kind: what would be left out, altered, turned or cut, and
             images that occur twice.
         processes: Processes that decode images; without it, one for each core. The result is the same.
+        pairing_note: A few words for the data card and beside the figures of Table 3, where captions belong
+            to something else than their image, such as "captions are of another photo of the species".
         overwrite: Replace a folder that has content.
         json: Print the manifest as JSON.
     """
@@ -101,6 +104,7 @@ def folder(
         vocab_size=vocab_size,
         new_splits=new_splits,
         strict=strict,
+        pairing_note=pairing_note,
     )
     manifest = build_captioned_images(
         open_source(path, AskedColumns(image_column, caption_column, group_column, split_column), images),

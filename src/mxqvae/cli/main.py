@@ -45,6 +45,7 @@ COMMANDS = (
         ("data", "corrupt"), "let a share of the training captions lie about a slot", "corrupt", "corrupt"
     ),
     Command(("data", "filter"), "leave out the pairs that an audit found worst", "filter", "filter_pairs"),
+    Command(("train", "pairs"), "train all parts of a model, one after the other", "train", "pairs"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "reader"), "train what lets the prior draw images for captions", "train", "reader"),

@@ -9,6 +9,10 @@ same distances of as many real test images are the measure:
 Distance knows pixels alone, and blur brings any image nearer to all others: what stage 1 decodes is nearer to
 the training images than what it encoded, with nothing remembered. So there is a second reference, the test
 images that stage 1 has encoded and decoded, which are as blurred as samples are.
+
+An image with one digit is nearer to others than one with four, and the nearest 5% of all test images have one
+or two. Where pairs have kinds, each sample is therefore held against the test images of its own kind, too:
+copies among the crowded kinds show, and kinds that are sampled more often than they should be do not.
 """
 
 from collections.abc import Sequence
@@ -19,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mxqvae.data.caption_grammar import kind_of, parse_caption
+from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
@@ -41,6 +47,17 @@ class Neighbours(NamedTuple):
     """(N,) int64, numbers of training images; the first of several that are equally near."""
     distances: Tensor
     """(N,) float64, root mean square over pixel values in [0, 1]; exactly 0 for a copy."""
+    mirrored: Tensor | None = None
+    """(N,) bool, whether it is the mirrored training image that is so near; None where none was mirrored."""
+
+
+class Kinds(NamedTuple):
+    """Kinds of pairs that differ in how near their images are to others."""
+
+    samples: Sequence[str | None]
+    """Of each sample; None where its caption tells none."""
+    test: Sequence[str]
+    """Of each test image."""
 
 
 class FoundNeighbours(NamedTuple):
@@ -95,6 +112,10 @@ class Reference:
     """Share of samples nearer to a training image than their 5% quantile; .05 for new images."""
     nearer_than_median: float
     """Share of samples nearer than their median; .5 for new images."""
+    nearer_than_p05_of_kind: float | None = None
+    """Share of samples nearer than the 5% quantile of those of the sample's own kind; None without kinds."""
+    nearer_than_median_of_kind: float | None = None
+    """Share of samples nearer than the median of those of the sample's own kind; None without kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +136,10 @@ class MemorizationScore:
     """Share of samples nearer to a training image than the test images' 5% quantile; .05 for new images."""
     nearer_than_median: float
     """Share of samples nearer than the test images' median; .5 for new images."""
+    nearer_than_p05_of_kind: float | None = None
+    """Share of samples nearer than the 5% quantile of test images of their own kind; None without kinds."""
+    nearer_than_median_of_kind: float | None = None
+    """Share of samples nearer than the median of test images of their own kind; None without kinds."""
     reconstructed: Reference | None = None
     """The same against the test images that stage 1 has encoded and decoded; None where not given."""
 
@@ -125,10 +150,22 @@ def measure_memorization(
     test: Tensor,
     reconstructed: Tensor | None = None,
     *,
+    kinds: Kinds | None = None,
     progress: Progress = NoProgress(),
 ) -> MemorizationScore:
     """Hold samples against as many test images: `find_neighbours`, then `score_neighbours`."""
-    return score_neighbours(find_neighbours(samples, training, test, reconstructed, progress=progress))
+    return score_neighbours(find_neighbours(samples, training, test, reconstructed, progress=progress), kinds)
+
+
+def kinds_of(captions: Sequence[str], test: PairDataset) -> Kinds | None:
+    """The kinds of samples, which their captions tell, and of test pairs; None where these have no slots."""
+    if test.slots is None:
+        return None
+    read = [parse_caption(caption) for caption in captions]
+    return Kinds(
+        [None if slots is None else kind_of(slots) for slots in read],
+        [kind_of(slots) for slots in test.slots],
+    )
 
 
 def find_neighbours(
@@ -137,6 +174,7 @@ def find_neighbours(
     test: Tensor,
     reconstructed: Tensor | None = None,
     *,
+    mirrored: bool = False,
     progress: Progress = NoProgress(),
 ) -> FoundNeighbours:
     """Find the nearest training images of samples and of as many test images, the first ones.
@@ -146,6 +184,7 @@ def find_neighbours(
         training: (M, H, W, 3) uint8.
         test: (N or more, H, W, 3) uint8; all are taken where they are fewer.
         reconstructed: What stage 1 makes of the test images, see `reconstruct_pairs`.
+        mirrored: Whether training showed mirrored images too: then they are searched as well.
 
     Raises:
         MxqvaeError: As `nearest_training_images`.
@@ -153,7 +192,10 @@ def find_neighbours(
 
     def search(images: Tensor, name: str) -> Neighbours:
         images = images[: len(samples)]
-        return nearest_training_images(images, training, f"nearest to {name}", progress=progress)
+        # A mirrored image is as far from an image as the image is from the mirrored one.
+        views = torch.cat([images, images.flip(2)]) if mirrored else images
+        found = nearest_training_images(views, training, f"nearest to {name}", progress=progress)
+        return _nearer_views(found) if mirrored else found
 
     return FoundNeighbours(
         samples=search(samples, "samples"),
@@ -170,10 +212,10 @@ def reconstruct_pairs(generator: PairGenerator, indices: Tensor) -> Reconstructe
     return ReconstructedPairs(images, [caption for batch in batches for caption in batch.captions])
 
 
-def score_neighbours(found: FoundNeighbours) -> MemorizationScore:
-    """The figures of neighbours that have been found."""
+def score_neighbours(found: FoundNeighbours, kinds: Kinds | None = None) -> MemorizationScore:
+    """The figures of neighbours that have been found; see `kinds_of`."""
     samples = found.samples.distances
-    test = _compare(samples, found.test.distances)
+    test = _compare(samples, found.test.distances, kinds)
     return MemorizationScore(
         num_training=found.num_training,
         num_samples=len(samples),
@@ -182,9 +224,11 @@ def score_neighbours(found: FoundNeighbours) -> MemorizationScore:
         test=test.distances,
         nearer_than_p05=test.nearer_than_p05,
         nearer_than_median=test.nearer_than_median,
+        nearer_than_p05_of_kind=test.nearer_than_p05_of_kind,
+        nearer_than_median_of_kind=test.nearer_than_median_of_kind,
         reconstructed=None
         if found.reconstructed is None
-        else _compare(samples, found.reconstructed.distances),
+        else _compare(samples, found.reconstructed.distances, kinds),
     )
 
 
@@ -212,8 +256,9 @@ def nearest_training_images(
         for block in images.split(IMAGES_AT_A_TIME):
             found.append(_search(block, chunks))
             advance(len(block))
-    indices, distances = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Neighbours(indices, distances)
+    return Neighbours(
+        torch.cat([part.indices for part in found]), torch.cat([part.distances for part in found])
+    )
 
 
 def neighbour_sheet(
@@ -234,9 +279,11 @@ def neighbour_sheet(
     pictures, texts = [], []
     for sample in neighbours.distances.argsort(stable=True)[:NUM_PICTURED].tolist():
         nearest, distance = int(neighbours.indices[sample]), float(neighbours.distances[sample])
-        pictures += [images[sample], training[nearest]]
+        is_mirrored = neighbours.mirrored is not None and bool(neighbours.mirrored[sample])
+        pictures += [images[sample], training[nearest].flip(1) if is_mirrored else training[nearest]]
+        pair = f"Training pair {nearest}{', mirrored' * is_mirrored}"
         texts.append(f"Sample {sample}: {captions[sample]}")
-        texts.append(f"Training pair {nearest}, distance {distance:.3f}: {training_captions[nearest]}")
+        texts.append(f"{pair}, distance {distance:.3f}: {training_captions[nearest]}")
     return contact_sheet(torch.stack(pictures).numpy(), texts)
 
 
@@ -301,13 +348,41 @@ def _tiles(images: Tensor) -> Tensor:
     return grid.permute(1, 3, 5, 0, 2, 4).reshape(-1, len(images), TILE_SIZE**2)
 
 
-def _compare(samples: Tensor, reference: Tensor) -> Reference:
+def _nearer_views(found: Neighbours) -> Neighbours:
+    """The neighbours of N images from those of N images and, after them, the mirrored ones."""
+    (upright, mirrored), indices = found.distances.view(2, -1), found.indices.view(2, -1)
+    is_mirrored = mirrored < upright
+    return Neighbours(
+        indices[1].where(is_mirrored, indices[0]), mirrored.where(is_mirrored, upright), is_mirrored
+    )
+
+
+def _compare(samples: Tensor, reference: Tensor, kinds: Kinds | None) -> Reference:
     distances = _summarise(reference)
+
+    def share_nearer(thresholds: Tensor | float) -> float:
+        return float((samples < thresholds).double().mean())
+
+    def share_of_kind(level: float) -> float | None:
+        return None if kinds is None else share_nearer(_thresholds(samples, reference, kinds, level))
+
     return Reference(
         distances=distances,
-        nearer_than_p05=float((samples < distances.p05).double().mean()),
-        nearer_than_median=float((samples < distances.median).double().mean()),
+        nearer_than_p05=share_nearer(distances.p05),
+        nearer_than_median=share_nearer(distances.median),
+        nearer_than_p05_of_kind=share_of_kind(0.05),
+        nearer_than_median_of_kind=share_of_kind(0.5),
     )
+
+
+def _thresholds(samples: Tensor, reference: Tensor, kinds: Kinds, level: float) -> Tensor:
+    """For each sample the quantile of the reference's images of its kind, of all where there are none."""
+    thresholds = torch.full_like(samples, float(reference.quantile(level)))
+    of_reference = kinds.test[: len(reference)]
+    for kind in set(of_reference):
+        same = torch.tensor([other == kind for other in of_reference])
+        thresholds[torch.tensor([own == kind for own in kinds.samples])] = reference[same].quantile(level)
+    return thresholds
 
 
 def _summarise(distances: Tensor) -> Distances:

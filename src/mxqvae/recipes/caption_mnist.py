@@ -25,6 +25,7 @@ from mxqvae.training.loop import TrainingConfig
 
 _CPU = Recipe(
     description="Caption MNIST at 64 pixels with the cpu preset: both stages on two cores",
+    for_caption_mnist=True,
     num_processes=2,
     caption_length=40,
     autoencoder=cpu_autoencoder,
@@ -99,6 +100,7 @@ CAPTION_MNIST_RECIPES = {
     ),
     "caption-mnist-paper": Recipe(
         description="Caption MNIST at 64 pixels with the paper's sizes, too large for two cores",
+        for_caption_mnist=True,
         num_processes=1,
         caption_length=64,
         autoencoder=paper_autoencoder,

@@ -17,6 +17,9 @@ from mxqvae.recipes.presets import (
 from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig
 
+_MAX_EPOCHS = 2_000
+"""50 images with a caption each then take a tenth of the steps; 512 and more take all."""
+
 _CPU = Recipe(
     description="Captioned images of any kind with the cpu preset: drawings, icons, signs",
     num_processes=2,
@@ -32,6 +35,7 @@ _CPU = Recipe(
         num_warmup_steps=300,
     ),
     reader=CPU_READER,
+    max_epochs=_MAX_EPOCHS,
     generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
     minutes=(45, 45),
 )
@@ -77,6 +81,7 @@ OWN_PAIRS_RECIPES = {
         autoencoder_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
         prior=paper_prior,
         prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
+        max_epochs=_MAX_EPOCHS,
         generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
         horizontal_flip=True,
     ),

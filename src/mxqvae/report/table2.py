@@ -5,6 +5,7 @@ from statistics import fmean
 
 from mxqvae.data.caption_grammar import KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.evaluation.memorization import MemorizationScore, Reference
 from mxqvae.report.markdown import (
     ABSENT,
     OUR_ROW,
@@ -133,9 +134,15 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
         f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
         share_cell(figures.restored_captions),
         share_cell(figures.reconstructed and figures.reconstructed.consistent.rate),
-        f"{figures.memorization.nearer_than_p05:.1%}",
-        ABSENT if blurred is None else f"{blurred.nearer_than_p05:.1%}",
+        _nearer_cell(figures.memorization),
+        ABSENT if blurred is None else _nearer_cell(blurred),
     )
+
+
+def _nearer_cell(reference: MemorizationScore | Reference) -> str:
+    of_kind = reference.nearer_than_p05_of_kind
+    by_kind = "" if of_kind is None else f"; kind by kind {of_kind:.1%}"
+    return f"{reference.nearer_than_p05:.1%}{by_kind}"
 
 
 def _cells(score: ConsistencyScore) -> tuple[str, ...]:

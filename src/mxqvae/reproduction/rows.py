@@ -109,6 +109,11 @@ class Reproduction(ABC):
         """Whatever decides what is in the data set; plain JSON."""
 
     @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Side of the data set's images in pixels."""
+
+    @property
     def prior_data_folder(self) -> Path:
         """Where stage 2 finds the pairs it learns from."""
         return self.data_folder
@@ -156,7 +161,7 @@ class Reproduction(ABC):
         minutes = recipe.minutes and _minutes_left(
             recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training
         )
-        return [self._autoencoder_step(out, settings, minutes, train)]
+        return [self._autoencoder_step(out, settings, self.minutes(minutes), train)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -174,9 +179,16 @@ class Reproduction(ABC):
             run=lambda: train_prior(
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
-            minutes=recipe.minutes
-            and _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training),
+            minutes=self.minutes(
+                _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training)
+                if recipe.minutes
+                else None
+            ),
         )
+
+    def minutes(self, at_64_pixels: float | None) -> float | None:
+        """What takes so many minutes for images of 64 pixels takes this many for the data set's, about."""
+        return at_64_pixels and round(at_64_pixels * (self.image_size / 64) ** 2, 1)
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
         """The fields of `results.Run` for a result made by these steps, scored in `scoring` seconds."""
@@ -217,6 +229,7 @@ class Reproduction(ABC):
             "processes": recipe.num_processes,
             "model": to_tree(model),
             "training": to_tree(training),
+            **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
         }
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
@@ -253,6 +266,11 @@ class CaptionMnistReproduction(Reproduction):
         """That of the language of Caption MNIST; known before there is any data."""
         tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE)
+
+    @property
+    def image_size(self) -> int:
+        """Caption MNIST's."""
+        return IMAGE_SIZE
 
     @property
     def prior_data_folder(self) -> Path:

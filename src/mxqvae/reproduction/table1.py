@@ -12,6 +12,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
+from mxqvae.recipes import fitting_recipe
 from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
 from mxqvae.reproduction.rows import (
     TABLE1_EXTRA_ROWS,
@@ -62,10 +63,11 @@ class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
         """What a row takes, in order; the last writes the result file.
 
         Raises:
-            MxqvaeError: No row of that name, no recipe for it, or no data set.
+            MxqvaeError: No row of that name, no recipe for it or one for Caption MNIST, or no data set.
         """
         row = find_row(self.rows, name)
         splits = self._manifest().splits
+        fitting_recipe(self.data, self.recipe)
         for split in ("train", "test"):
             if split not in splits:
                 raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")

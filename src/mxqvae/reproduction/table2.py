@@ -28,7 +28,7 @@ from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
-from mxqvae.evaluation.memorization import measure_memorization, reconstruct_pairs
+from mxqvae.evaluation.memorization import kinds_of, measure_memorization, reconstruct_pairs
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
@@ -208,6 +208,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                 train.images,
                 test.images,
                 reconstructed.images,
+                kinds=kinds_of(samples.captions, test),
                 progress=self.progress,
             ),
             likelihood=measure_likelihood(generator.prior, indices, positions),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -47,6 +48,15 @@ class TrainingConfig:
     """Whether matrix products run in bfloat16 where the machine has instructions for it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the weights, the batch order and the masking."""
+
+
+def within_epochs(training: TrainingConfig, num_pairs: int, max_epochs: int) -> TrainingConfig:
+    """`training`, stopped when each pair was seen `max_epochs` times; the warm-up shrinks with the steps."""
+    num_steps = -(-max_epochs * num_pairs // training.batch_size)
+    if num_steps >= training.num_steps:
+        return training
+    num_warmup_steps = training.num_warmup_steps * num_steps // training.num_steps
+    return replace(training, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
 
 
 class Trainable(Protocol):

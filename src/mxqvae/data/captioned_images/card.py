@@ -81,6 +81,8 @@ def _splits(manifest: Manifest) -> str:
             counts.num_rows_without_image,
         )
         lines.append(f"| {split} | " + " | ".join(f"{num:,}" for num in nums) + " |")
+    if manifest.config.pairing_note is not None:
+        lines += ["", f"How captions and images are paired: {manifest.config.pairing_note}"]
     return "\n".join(lines)
 
 

@@ -27,6 +27,8 @@ class CaptionedImagesConfig:
     """Deal every image, whatever splits the source names."""
     strict: bool = False
     """Stop on the first problem of any kind."""
+    pairing_note: str | None = None
+    """What captions belong to where that is not their image, such as its species; said beside figures."""
 
     def __post_init__(self) -> None:
         for name, minimum in (("image_size", 8), ("seed", 0), ("max_length", 2), ("vocab_size", 1)):
