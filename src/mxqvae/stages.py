@@ -19,6 +19,8 @@ from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, to_bytes
 from mxqvae.data.pairs import PairDataset
@@ -59,7 +61,7 @@ def train_autoencoder(
         Seconds of training, earlier sessions included.
 
     Raises:
-        MxqvaeError: A data set or an `out` that does not fit.
+        MxqvaeError: A data set or an `out` that does not fit, or a perceptual loss without its package.
     """
     check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train")
@@ -68,6 +70,8 @@ def train_autoencoder(
     training = _seeded(recipe.autoencoder_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
+    if isinstance(config, MXQVAEConfig) and config.perceptual_weight:
+        feature_stages(find_device())  # what it lacks is said once, before companions start
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 

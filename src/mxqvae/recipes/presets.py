@@ -169,6 +169,15 @@ def cpu_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     )
 
 
+def cpu_perceptual_autoencoder(pairs: PairShape) -> MXQVAEConfig:
+    """`cpu_own_pairs_autoencoder` with a perceptual loss, whose gradient starts as large as the pixels'.
+
+    Raises:
+        MxqvaeError: As there.
+    """
+    return replace(cpu_own_pairs_autoencoder(pairs), perceptual_weight=0.2)
+
+
 def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     """The official code's model with the text codes of its 128-pixel form: 20, fewer for short captions."""
     return MXQVAEConfig(
