@@ -40,6 +40,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.consistency import ConsistencyScore, ReadPair, score_pairs
 from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanShare, summarise_degrees
 from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.image_quality import ImageQualityScore, SetDistance
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
 from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
 from mxqvae.generation.contact_sheet import contact_sheet
@@ -52,7 +53,7 @@ from mxqvae.recipes import RECIPES, Recipe, find_recipe
 from mxqvae.recipes.presets import cpu_prior, reader
 from mxqvae.recipes.recipe import ReaderRecipe
 from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
-from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
+from mxqvae.results import Cost, ReconstructionResult, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
 
 # No deadline: a busy machine is not a wrong result.
@@ -331,6 +332,30 @@ def table1_result(run_of: Callable[..., dict[str, Any]]) -> Table1Result:
         for n, kind in enumerate(DEGREE_KINDS, start=1)
     }
     return Table1Result(**run_of("table1"), figures=CorrelationScore(kinds=kinds))
+
+
+@pytest.fixture
+def reconstruction_result(run_of: Callable[..., dict[str, Any]]) -> ReconstructionResult:
+    """A made-up measurement of stage 1 with the paper's loss."""
+    run = run_of("reconstruction") | {
+        "name": "reconstruction-things-photos-cpu-seed7",
+        "recipe": "photos-cpu",
+    }
+    distance = SetDistance(num_images=20, num_real=20, frechet_distance=3.25)
+    return ReconstructionResult(
+        **run,
+        data_set="things",
+        image_size=64,
+        perceptual_weight=0.0,
+        figures=ImageQualityScore(
+            num_images=20,
+            psnr=21.5,
+            ssim=0.7,
+            feature_space="mean colours",
+            reconstructed=distance,
+            samples=None,
+        ),
+    )
 
 
 @pytest.fixture

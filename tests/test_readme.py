@@ -13,6 +13,7 @@ from mxqvae.results import read_results
 
 REPOSITORY = Path(__file__).parents[1]
 CARD = "src/mxqvae/weights/caption-mnist-cpu/README.md"
+RECONSTRUCTION = "docs/reconstruction.md"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -74,6 +75,8 @@ def test_the_tables_are_made_from_the_results():
     assert fill_blocks(README, blocks, "README.md") == README, "run `mxqvae report`"
     card = (REPOSITORY / CARD).read_text(encoding="utf-8")
     assert fill_blocks(card, blocks, CARD) == card, f"run `mxqvae report --readme {CARD}`"
+    page = (REPOSITORY / RECONSTRUCTION).read_text(encoding="utf-8")
+    assert fill_blocks(page, blocks, RECONSTRUCTION) == page, f"run `mxqvae report --readme {RECONSTRUCTION}`"
 
 
 @pytest.mark.parametrize("example", code_blocks("python", README))

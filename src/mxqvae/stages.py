@@ -19,7 +19,6 @@ from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
-from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, to_bytes
@@ -70,7 +69,7 @@ def train_autoencoder(
     training = _seeded(recipe.autoencoder_training, seed)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
-    if isinstance(config, MXQVAEConfig) and config.perceptual_weight:
+    if config.perceptual_weight:
         feature_stages(find_device())  # what it lacks is said once, before companions start
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
@@ -252,6 +251,22 @@ def encode_pairs(
             advance(len(rows))
     autoencoder.cpu()
     return torch.cat(parts)
+
+
+def reconstruct_images(
+    autoencoder: Autoencoder,
+    tokenizer: CaptionTokenizer,
+    pairs: PairDataset,
+    *,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Images (N, H, W, 3) uint8 of whole pairs, encoded and decoded.
+
+    Raises:
+        MxqvaeError: As `encode_pairs`.
+    """
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    return torch.cat([to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)])
 
 
 def _training_codes(

@@ -127,3 +127,21 @@ def test_a_row_is_printed_beside_the_paper_s(
         "table1-mxqvae-seed0.json",
         "table1-mxqvae-seed0.png",
     }
+
+
+def test_reconstruction_trains_stage_1_of_both_recipes(run: Run, coloured_photos: Path, tmp_path: Path):
+    code, out, err = run(
+        *("reproduce", "reconstruction", "--data", coloured_photos, "--data-set", "things"),
+        *("--work", tmp_path, "--dry-run"),
+    )
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "photos-cpu:",
+        "photos-cpu-seed0/autoencoder",
+        "photos-cpu-seed0/reconstruction",
+        "photos-cpu-perceptual:",
+        "photos-cpu-perceptual-seed0/autoencoder",
+        "photos-cpu-perceptual-seed0/reconstruction",
+        "To",
+    ]
+    assert list(tmp_path.iterdir()) == []

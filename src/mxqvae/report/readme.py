@@ -13,10 +13,17 @@ from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.report import table1, table2, table3
+from mxqvae.report import reconstruction, table1, table2, table3
 from mxqvae.report.goals import render_goals
 from mxqvae.report.runs import render_runs
-from mxqvae.results import Result, Table1Result, Table2Result, Table3Result, read_results
+from mxqvae.results import (
+    ReconstructionResult,
+    Result,
+    Table1Result,
+    Table2Result,
+    Table3Result,
+    read_results,
+)
 
 
 def update_readme(readme: Path, results: Path) -> bool:
@@ -53,7 +60,13 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     first = [result for result in results if isinstance(result, Table1Result)]
     second = [result for result in results if isinstance(result, Table2Result)]
     third = [result for result in results if isinstance(result, Table3Result)]
-    for runs, rows in ((first, table1.POSTER), (second, table2.POSTER), (third, table3.ROWS)):
+    reconstructed = [result for result in results if isinstance(result, ReconstructionResult)]
+    for runs, rows in (
+        (first, table1.POSTER),
+        (second, table2.POSTER),
+        (third, table3.ROWS),
+        (reconstructed, reconstruction.ROWS),
+    ):
         for run in runs:
             if run.row not in rows:
                 raise MxqvaeError(
@@ -65,6 +78,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "table1-kinds": table1.render_kinds(first),
         "table2": table2.render_table2(second),
         "table3": table3.render_table3(third),
+        "reconstruction": reconstruction.render_reconstruction(reconstructed),
         "measures": table2.render_measures(second),
         "goals": render_goals(first, second),
         "runs": render_runs(results),
