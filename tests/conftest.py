@@ -337,10 +337,8 @@ def table1_result(run_of: Callable[..., dict[str, Any]]) -> Table1Result:
 @pytest.fixture
 def reconstruction_result(run_of: Callable[..., dict[str, Any]]) -> ReconstructionResult:
     """A made-up measurement of stage 1 with the paper's loss."""
-    run = run_of("reconstruction") | {
-        "name": "reconstruction-things-photos-cpu-seed7",
-        "recipe": "photos-cpu",
-    }
+    run = run_of("reconstruction")
+    run.update(name="reconstruction-things-photos-cpu-seed7", recipe="photos-cpu")
     distance = SetDistance(num_images=20, num_real=20, frechet_distance=3.25)
     return ReconstructionResult(
         **run,

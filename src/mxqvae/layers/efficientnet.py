@@ -10,6 +10,7 @@ B images, C channels, H and W pixels.
 import copy
 import hashlib
 import io
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -72,12 +73,13 @@ class EfficientNetLite0(nn.Module):
     def first_stages(self, num: int) -> list[nn.Sequential]:
         """Copies of the first `num` stages in eval mode, each of which reads what the one before gives.
 
-        The first begins with the stem. Batch norms are folded into the convolutions before them, which halves
-        the time and gives the same but for rounding.
+        The first begins with the stem. Batch norms are folded into the convolutions before them, which about
+        halves the time and gives the same but for rounding.
         """
         # Before the stages stand the stem's three layers.
         ends = [3 + count for count in accumulate(stage.num_blocks for stage in _STAGES[:num])]
-        return [_fold_norms(self.layers[start:end]) for start, end in pairwise([0, *ends])]
+        layers = list(self.layers)
+        return [_fold_norms(layers[start:end]) for start, end in pairwise([0, *ends])]
 
     def features(self, images: Tensor) -> Tensor:
         """Features (B, 1280), at least 0, of `images` (B, 3, H, W) in [-1, 1]; made for 224 x 224."""
@@ -128,12 +130,14 @@ def _convolution(
     )
 
 
-def _fold_norms(layers: nn.Sequential) -> nn.Sequential:
+def _fold_norms(layers: Iterable[nn.Module]) -> nn.Sequential:
     """A copy of `layers` whose batch norms, in eval mode, are folded into the convolutions before them."""
     folded: list[nn.Module] = []
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d):
-            folded[-1] = fuse_conv_bn_eval(folded[-1], layer)
+            convolution = folded.pop()
+            assert isinstance(convolution, _SamePadding)
+            folded.append(fuse_conv_bn_eval(convolution, layer))
             continue
         layer = copy.deepcopy(layer)
         if isinstance(layer, _Block):
