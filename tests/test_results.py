@@ -9,7 +9,14 @@ import torch
 
 from mxqvae import device, results
 from mxqvae.errors import MxqvaeError
-from mxqvae.results import Table1Result, Table2Result, read_result, read_results, write_result
+from mxqvae.results import (
+    ReconstructionResult,
+    Table1Result,
+    Table2Result,
+    read_result,
+    read_results,
+    write_result,
+)
 
 
 def test_a_result_is_read_as_it_was_written(table2_result: Table2Result, tmp_path: Path):
@@ -34,6 +41,18 @@ def test_a_result_without_what_was_measured_later_is_read(table2_result: Table2R
         assert tree["figures"].pop(name) is None
     path.write_text(json.dumps(tree))
     assert read_result(path) == table2_result
+
+
+def test_recipes_of_a_set_stand_side_by_side(reconstruction_result: ReconstructionResult, tmp_path: Path):
+    other = dataclasses.replace(
+        reconstruction_result,
+        name="reconstruction-things-photos-cpu-perceptual-seed7",
+        recipe="photos-cpu-perceptual",
+        perceptual_weight=0.2,
+    )
+    for result in (reconstruction_result, other):
+        write_result(result, tmp_path)
+    assert read_results(tmp_path) == [other, reconstruction_result]
 
 
 def test_seeds_stand_side_by_side(table2_result: Table2Result, tmp_path: Path):

@@ -18,6 +18,8 @@ from torch import nn
 
 from mxqvae import stages
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder
+from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -285,6 +287,35 @@ class TestFewPairs:
 def test_a_recipe_s_parts_are_trained_in_order(tiny_recipe: Recipe):
     assert trainers_of(tiny_recipe) == TRAINERS
     assert list(trainers_of(dataclasses.replace(tiny_recipe, reader=None))) == ["autoencoder", "prior"]
+
+
+class TestPerceptualLoss:
+    @pytest.fixture
+    def perceptual_recipe(self, tiny_recipe: Recipe) -> Recipe:
+        """The tiny recipe with a perceptual loss."""
+
+        def autoencoder(pairs: PairShape) -> AutoencoderConfig:
+            return dataclasses.replace(tiny_recipe.autoencoder(pairs), perceptual_weight=0.2)
+
+        return dataclasses.replace(tiny_recipe, autoencoder=autoencoder)
+
+    def test_training_and_checkpoint_hold_the_model_alone(
+        self, model: Path, perceptual_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        train_autoencoder(perceptual_recipe, caption_mnist_small, tmp_path)
+        for path in (WEIGHTS[0], Path("runs", "autoencoder", "checkpoint.safetensors")):
+            assert load_file(tmp_path / path).keys() == load_file(model / path).keys()
+        log = (tmp_path / "runs" / "autoencoder" / "log.jsonl").read_text().splitlines()
+        assert all(json.loads(line)["perceptual"] > 0 for line in log)
+
+    def test_without_its_package_nothing_is_begun(
+        self, perceptual_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path, no_feature_package: None
+    ):
+        out = tmp_path / "model"
+        recipe = dataclasses.replace(perceptual_recipe, num_processes=2)
+        with pytest.raises(MxqvaeError, match=r"perceptual loss takes .* 'mxqvae\[perceptual\]'"):
+            train_autoencoder(recipe, caption_mnist_small, out)
+        assert not out.exists()
 
 
 class TestDeriving:

@@ -21,6 +21,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import ConsistencyScore
 from mxqvae.evaluation.correlation import CorrelationScore
 from mxqvae.evaluation.diversity import DiversityScore
+from mxqvae.evaluation.image_quality import ImageQualityScore
 from mxqvae.evaluation.likelihood import LikelihoodScore
 from mxqvae.evaluation.memorization import MemorizationScore
 from mxqvae.evaluation.similarity import SimilarityComparison
@@ -190,11 +191,28 @@ class Table3Result(Run):
     """Samples between ceiling and floor."""
 
 
-Result = Table1Result | Table2Result | Table3Result
+@configuration
+class ReconstructionResult(Run):
+    """What stage 1 of a recipe makes of the test images of one data set, as it was run."""
+
+    table: Literal["reconstruction"] = "reconstruction"
+    """The table it belongs to."""
+    data_set: str
+    """The captioned images that it was trained on and is measured with."""
+    image_size: int
+    """Their height and width, in pixels."""
+    perceptual_weight: float
+    """Weight of the perceptual loss that it was trained with; 0: the paper's loss."""
+    figures: ImageQualityScore
+    """Reconstructed images beside what went in."""
+
+
+Result = Table1Result | Table2Result | Table3Result | ReconstructionResult
 RESULTS: dict[str, type[Result]] = {
     "table1": Table1Result,
     "table2": Table2Result,
     "table3": Table3Result,
+    "reconstruction": ReconstructionResult,
 }
 
 
@@ -246,8 +264,8 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
         # A set is scored with as many recipes as somebody likes.
-        several = isinstance(result, Table1Result | Table3Result)
-        data_set = f"{result.data_set} {result.recipe}" if several else ""
+        is_of_a_set = isinstance(result, Table1Result | Table3Result | ReconstructionResult)
+        data_set = f"{result.data_set} {result.recipe}" if is_of_a_set else ""
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(

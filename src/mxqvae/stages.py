@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
+from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
@@ -59,7 +60,7 @@ def train_autoencoder(
         Seconds of training, earlier sessions included.
 
     Raises:
-        MxqvaeError: A data set or an `out` that does not fit.
+        MxqvaeError: A data set or an `out` that does not fit, or a perceptual loss without its package.
     """
     check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train")
@@ -68,6 +69,8 @@ def train_autoencoder(
     training = _fitted(recipe, recipe.autoencoder_training, len(pairs), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
+    if config.perceptual_weight:
+        feature_stages(find_device())  # what it lacks is said once, before companions start
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 
@@ -256,6 +259,22 @@ def encode_pairs(
             advance(len(rows))
     autoencoder.cpu()
     return torch.cat(parts)
+
+
+def reconstruct_images(
+    autoencoder: Autoencoder,
+    tokenizer: CaptionTokenizer,
+    pairs: PairDataset,
+    *,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Images (N, H, W, 3) uint8 of whole pairs, encoded and decoded.
+
+    Raises:
+        MxqvaeError: As `encode_pairs`.
+    """
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    return torch.cat([to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)])
 
 
 def _training_codes(

@@ -285,3 +285,21 @@ def test_table_2_pictures_the_rows_that_kept_their_samples(
     picture = tmp_path / "results" / "table2.png"
     monkeypatch.setattr(table2.Table2Reproduction, "picture_rows", lambda self, results: picture)
     assert f"Samples of the rows side by side: {picture}" in run(*command)[1]
+
+
+def test_reconstruction_trains_stage_1_of_both_recipes(run: Run, coloured_photos: Path, tmp_path: Path):
+    code, out, err = run(
+        *("reproduce", "reconstruction", "--data", coloured_photos, "--data-set", "things"),
+        *("--work", tmp_path, "--dry-run"),
+    )
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "photos-cpu:",
+        "photos-cpu-seed0/autoencoder",
+        "photos-cpu-seed0/reconstruction",
+        "photos-cpu-perceptual:",
+        "photos-cpu-perceptual-seed0/autoencoder",
+        "photos-cpu-perceptual-seed0/reconstruction",
+        "To",
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -117,6 +117,12 @@ COMMANDS = (
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),
     Command(("reproduce", "table3"), "train and score rows of Table 3 on your data", "reproduce", "table3"),
+    Command(
+        ("reproduce", "reconstruction"),
+        "train stage 1 and measure what it makes of test images",
+        "reproduce",
+        "reconstruction",
+    ),
     Command(("report",), "write the tables of the README from the results", "report", "report"),
     Command(("bench",), "measure the claims about speed on this machine", "bench", "bench"),
 )

@@ -7,6 +7,7 @@ from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
     CPU_READER,
     cpu_own_pairs_autoencoder,
+    cpu_perceptual_autoencoder,
     cpu_prior,
     own_pairs_only_shared_codebook,
     own_pairs_without_joint_encoder,
@@ -73,6 +74,12 @@ OWN_PAIRS_RECIPES = {
     **_ablations("pairs-cpu", _CPU),
     "photos-cpu": _PHOTOS,
     **_ablations("photos-cpu", _PHOTOS),
+    "photos-cpu-perceptual": replace(
+        _PHOTOS,
+        description="photos-cpu with a perceptual loss, against blur; takes the extra `perceptual`",
+        autoencoder=cpu_perceptual_autoencoder,
+        minutes=None,
+    ),
     "photos-paper": Recipe(
         description="Captioned photos with the paper's sizes, too large for two cores; training mirrors half",
         num_processes=1,

@@ -194,6 +194,15 @@ def own_pairs_only_shared_codebook(pairs: PairShape) -> MXQVAEConfig:
     return replace(own_pairs_without_joint_encoder(pairs), masking=None)
 
 
+def cpu_perceptual_autoencoder(pairs: PairShape) -> MXQVAEConfig:
+    """`cpu_own_pairs_autoencoder` with a perceptual loss, whose gradient starts as large as the pixels'.
+
+    Raises:
+        MxqvaeError: As there.
+    """
+    return replace(cpu_own_pairs_autoencoder(pairs), perceptual_weight=0.2)
+
+
 def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     """The official code's model with the text codes of its 128-pixel form: 20, fewer for short captions."""
     return MXQVAEConfig(

@@ -65,6 +65,9 @@ TABLE3_ROWS = {
     "mxqvae": Row(label="MXQ-VAE", recipe="photos-cpu"),
 }
 
+RECONSTRUCTION_RECIPES = ("photos-cpu", "photos-cpu-perceptual")
+"""The paper's image loss, and the same with a perceptual one."""
+
 
 def find_row(rows: Mapping[str, Row], name: str) -> Row:
     """The row of this name.
