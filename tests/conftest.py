@@ -42,7 +42,8 @@ from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanSha
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.image_quality import ImageQualityScore, SetDistance
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
-from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
+from mxqvae.evaluation.memorization import FoundNeighbours, score_neighbours
+from mxqvae.evaluation.nearest_images import Neighbours
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig

@@ -9,7 +9,7 @@ from PIL import Image
 from mxqvae import stages
 from mxqvae.data.pairs import PairDataset
 from mxqvae.evaluation import memorization
-from mxqvae.evaluation.memorization import kinds_of, measure_memorization
+from mxqvae.evaluation.memorization import ReconstructedPairs, kinds_of, measure_memorization
 from mxqvae.generation.sample_folder import write_sample_folder
 
 Run = Callable[..., tuple[int, str, str]]
@@ -119,8 +119,8 @@ class TestSeveralCaptionsAnImage:
         monkeypatch.setattr(stages, "encode_pairs", lambda autoencoder, tokenizer, pairs, **_: pairs)
         monkeypatch.setattr(
             memorization,
-            "reconstruct_images",
-            lambda _, pairs: pairs.images[pairs.image_numbers],
+            "reconstruct_pairs",
+            lambda _, pairs: ReconstructedPairs(pairs.images[pairs.image_numbers], pairs.captions),
         )
         command = ("evaluate", "memorization", sampled, "--data", coloured_photos, "--weights", tiny_model)
         score = json.loads(run(*command, "--json")[1])
