@@ -11,6 +11,7 @@ from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, Concatenate
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch, PairShape
+from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import score_consistency
@@ -194,6 +195,19 @@ def test_recipes_for_own_pairs_take_every_length_and_both_sizes(
     assert config.text.num_latents in (caption_length // 2, min(20, caption_length - 4))
     with torch.device("meta"):
         Prior(find_recipe(name).prior(config))
+
+
+@pytest.mark.parametrize("name", ["pairs-cpu", "photos-cpu"])
+def test_a_recipe_for_an_auditor_differs_by_captions_that_lie(name: str):
+    pairs = PairShape(500, 40, 64)
+    plain, auditor = find_recipe(name), find_recipe(f"{name}-audit")
+    config = auditor.autoencoder(pairs)
+    assert isinstance(config, MXQVAEConfig)
+    assert config.masking is not None
+    assert config.masking.random_word_share == 0.5
+    assert dataclasses.replace(config, masking=MaskingConfig()) == plain.autoencoder(pairs)
+    as_plain = dataclasses.replace(auditor, autoencoder=plain.autoencoder, description=plain.description)
+    assert as_plain == plain
 
 
 def test_captions_that_no_short_runs_divide_are_refused():

@@ -9,7 +9,8 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 NOTE = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; see docs/audit.md\n"
+    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
+    "docs/audit.md\n"
 )
 
 

@@ -8,7 +8,8 @@ a word that it repairs was wrong:
 
 A stage 1 that was trained without such words (`masking.random_word_share` 0, as in the recipes pairs-cpu,
 photos-cpu, photos-paper and caption-mnist-paper) never had to repair anything; `has_seen_lies` tells. It can
-be asked all the same, but what docs/audit.md measures need not hold for it.
+be asked all the same, but what docs/audit.md measures need not hold for it. The recipes pairs-cpu-audit and
+photos-cpu-audit train with them.
 
 Words are not hidden from the encoder for this; docs/audit.md tells what hiding them costs. A word is
 *doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden and read a

@@ -12,7 +12,8 @@ from mxqvae.cli.arguments import TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; see docs/audit.md"
+    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
+    "docs/audit.md"
 )
 
 
