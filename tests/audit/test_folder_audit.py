@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from mxqvae.audit import folder_audit, pair_source
+from mxqvae.audit import folder_audit, pair_source, regions, score_table
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.folder_audit import FolderAudit, audit_folder
 from mxqvae.audit.pair_source import open_pairs
+from mxqvae.audit.preparation import decode_image
 from mxqvae.audit.score_table import SCHEMA, ScoredPair, read_scores
 from mxqvae.data.split_file import encode_image
 from mxqvae.errors import MxqvaeError
@@ -48,7 +50,7 @@ def test_the_pairs_that_lie_are_the_worst(finished: tuple[Path, FolderAudit], di
 def test_what_an_audit_leaves(finished: tuple[Path, FolderAudit]):
     out, _ = finished
     names = {path.name for path in out.iterdir()}
-    assert names == {"audit.json", "report.html", "scores.csv", "scores.parquet"}
+    assert names == {"audit.json", "regions.parquet", "report.html", "scores.csv", "scores.parquet"}
     assert pq.read_schema(out / "scores.parquet") == SCHEMA
     assert (out / "scores.csv").read_text().count("\n") == 61
     assert (out / "report.html").read_text().count("<article") == NUM_WORST
@@ -78,7 +80,7 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
     monkeypatch.setattr(folder_audit, "audit_chunk", real)
     audit = audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
     out, whole = finished
-    for name in ("scores.parquet", "scores.csv", "report.html", "audit.json"):
+    for name in ("scores.parquet", "scores.csv", "report.html", "regions.parquet", "audit.json"):
         assert (tmp_path / "out" / name).read_bytes() == (out / name).read_bytes()
     assert audit.summary == whole.summary
     assert audit.num_new < 60
@@ -113,6 +115,38 @@ def test_other_weights_and_other_content_are_refused(
     for folder in (dirty, dirty.parent):
         with pytest.raises(MxqvaeError, match="holds the pairs to audit; choose another"):
             audit_folder(auditor, open_pairs(dirty), folder, num_worst=1, overwrite=True)
+
+
+def test_the_regions_of_the_report_have_their_table(
+    finished: tuple[Path, FolderAudit], auditor: PairAuditor, dirty: Path
+):
+    out, _ = finished
+    table = pq.read_table(out / "regions.parquet")
+    assert table.schema == regions.SCHEMA
+    rows = pq.read_table(dirty / "data/train-00000-of-00001.parquet").to_pylist()
+    worst = max(read_scores(out / "scores.parquet"), key=lambda pair: pair.score or 0)
+    found = [row for row in table.to_pylist() if row["row"] == worst.key.row]
+    assert worst.words is not None
+    assert len(found) == 25 * len(worst.warm_words) > 0
+    assert found[0]["word"] == worst.worst_word == worst.words[found[0]["word_number"]]
+    assert {(row["width"], row["height"]) for row in found} == {(32, 32)}
+    lie = max(found[:25], key=lambda row: row["score"])
+    assert lie["score"] > 1
+    pixels = decode_image(rows[worst.key.row]["image"]["bytes"], 64)
+    expected = auditor.regions(torch.tensor(pixels), worst.caption)
+    scores = [region.word_bits[found[0]["word_number"]] for region in expected]
+    assert [row["score"] for row in found[:25]] == pytest.approx(scores, abs=1e-4)
+
+
+def test_pairs_without_a_warm_word_are_shown_without_heat(
+    novice: PairAuditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(score_table, "DULL_BITS", 1e9)
+    monkeypatch.setattr(PairAuditor, "regions", None)
+    audit_folder(novice, open_pairs(write_pairs(tmp_path / "pairs", GOOD)), tmp_path / "out", num_worst=1)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert (report.count("<article"), report.count('class="heat"')) == (1, 0)
+    assert pq.read_metadata(tmp_path / "out" / "regions.parquet").num_rows == 0
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mxqvae.audit import preparation
 from mxqvae.audit.pair_source import FoundPair, PairKey
 from mxqvae.audit.preparation import decode_image, prepare
 from mxqvae.data.captioned_images.square_image import make_square
@@ -47,6 +48,18 @@ def test_what_can_be_read_is_read_and_the_rest_is_said():
         "caption too long: 9 words and marks, 6 fit",
         None,
     ]
+
+
+def test_the_captions_of_one_image_decode_it_once(monkeypatch: pytest.MonkeyPatch):
+    decoded = []
+    monkeypatch.setattr(
+        preparation, "decode_image", lambda *args: decoded.append(args[0]) or decode_image(*args)
+    )
+    images = [png(), png(), png(16), png(16), None, png(), b"x", b"x"]
+    prepared = prepare([pair(image, "red.") for image in images], TOKENIZER, 8)
+    assert prepared.places == [0, 1, 2, 3, 5]
+    assert [prepared.problems[place] for place in (4, 6, 7)] == ["no image", *[preparation.DAMAGED_IMAGE] * 2]
+    assert len(decoded) == 5
 
 
 def test_nothing_at_all():

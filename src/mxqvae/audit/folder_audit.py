@@ -2,6 +2,7 @@
 
 scores.parquet, scores.csv   a row for each pair, see `score_table`
 report.html                  the worst pairs, to look at
+regions.parquet              their regions, see `regions`
 audit.json                   what was audited, by which weights, and what came out
 parts/                       while it runs: the rows so far
 """
@@ -22,6 +23,7 @@ import torch
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.pair_source import Chunk, PairFolder
 from mxqvae.audit.preparation import OF_THE_WEIGHTS, decode_image, kind_of, prepare
+from mxqvae.audit.regions import heat_map, write_regions
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
 from mxqvae.errors import MxqvaeError
@@ -32,6 +34,7 @@ from mxqvae.progress import NoProgress, Progress
 VERSION = 2
 """Raised whenever the same pairs and weights would get other scores than before."""
 RECORD_FILE, SCORES_FILE, TEXT_FILE, REPORT_FILE = "audit.json", "scores.parquet", "scores.csv", "report.html"
+REGIONS_FILE = "regions.parquet"
 PARTS_FOLDER = "parts"
 
 
@@ -106,7 +109,9 @@ def audit_folder(
         seconds = 0.0
         summary, worst = _look_through(read_scores(out / SCORES_FILE), num_worst)
     shutil.rmtree(parts, ignore_errors=True)
-    write_report(out / REPORT_FILE, _reported(auditor, source, worst, progress), summary_lines(summary))
+    reported = list(_reported(auditor, source, worst, progress))
+    write_report(out / REPORT_FILE, reported, summary_lines(summary))
+    write_regions(out / REGIONS_FILE, ((pair.scored, pair.regions) for pair in reported))
     _write_record(out, _read_record(out) | {"summary": asdict(summary)})
     return FolderAudit(summary=summary, num_new=num_new, seconds=seconds)
 
@@ -256,6 +261,9 @@ def _reported(
             pixels = decode_image(images.get(pair.key), auditor.image_size)
             # Its image may have been taken away since it was scored.
             if not isinstance(pixels, str):
-                heat = auditor.heat_map(torch.from_numpy(pixels), pair.caption)
-                yield ReportedPair(pair, pixels, heat)
+                regions, heat = [], []
+                if pair.warm_words:
+                    regions = auditor.regions(torch.from_numpy(pixels), pair.caption)
+                    heat = heat_map(regions, auditor.grid_size)
+                yield ReportedPair(pair, pixels, heat, regions)
             advance()

@@ -46,9 +46,13 @@ def prepare(pairs: Sequence[FoundPair], tokenizer: CaptionTokenizer, image_size:
     """
     problems = _caption_problems([pair.caption for pair in pairs], tokenizer)
     images, places = [], []
+    encoded: bytes | None = None
+    image: np.ndarray | str = NO_IMAGE
     for place, pair in enumerate(pairs):
         if problems[place] is None:
-            image = decode_image(pair.image, image_size)
+            # The captions of one image stand in a row.
+            if pair.image != encoded:
+                encoded, image = pair.image, decode_image(pair.image, image_size)
             if isinstance(image, str):
                 problems[place] = image
             else:

@@ -14,6 +14,8 @@ from mxqvae.output_file import new_output_file
 
 ROWS_READ = 10_000
 """Rows in memory at a time."""
+DULL_BITS = 1.0
+"""A word with fewer bits has neither colour nor heat map nor regions."""
 
 SCHEMA = pa.schema(
     {
@@ -49,6 +51,12 @@ class ScoredPair(NamedTuple):
     """Bits of each of them; words past what the model reads of a long caption are left out."""
     problem: str | None
     """Why it was not audited."""
+
+    @property
+    def warm_words(self) -> list[int]:
+        """The numbers of the words with `DULL_BITS` or more, worst first."""
+        bits = self.word_scores or []
+        return sorted((n for n, some in enumerate(bits) if some >= DULL_BITS), key=lambda n: -bits[n])
 
     @property
     def is_doubted(self) -> bool:
