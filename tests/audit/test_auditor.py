@@ -137,6 +137,19 @@ def test_a_caption_alone_is_not_held_against_its_image(auditor: PairAuditor, rig
     assert torch.equal(bits, auditor.caption_bits(right.captions[:2]))
 
 
+def test_a_caption_alone_is_told_word_by_word_from_the_others(auditor: PairAuditor):
+    """Ten captions that differ in one word share its probability; copied, each would be nearly certain."""
+    captions = [f"The red {digit} is on the upper left." for digit in range(10)]
+    bits = auditor.caption_bits([*captions, ""])
+    assert float((2 ** -bits[:10]).sum()) <= 1 + 1e-4
+    assert bits[10] == 0
+
+
+def test_no_captions_alone(auditor: PairAuditor):
+    assert auditor.caption_bits([""]).tolist() == [0]
+    assert auditor.caption_bits([]).shape == (0,)
+
+
 def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generator: PairGenerator):
     other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
     assert auditor.identity() == PairAuditor.from_pretrained().identity() != other.identity()

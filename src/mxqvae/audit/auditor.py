@@ -43,6 +43,8 @@ HIDDEN_FROM = -2.0
 """Bits by which another word must be likelier (below 0: may be less likely) for a word to be read again."""
 CHANGED_FROM = 4.0
 """Bits by which another word must be likelier in both readings together to be proposed."""
+WORDS_APART = 8
+"""Words of a caption that are hidden at a time stand so far apart, where the caption is read alone."""
 
 
 class AuditedPair(NamedTuple):
@@ -191,11 +193,37 @@ class PairAuditor:
         return heat_map(self.regions(image, caption), self.grid_size)
 
     def caption_bits(self, captions: Sequence[str]) -> Tensor:
-        """Bits (B,) of captions alone, the image hidden: what a language model would know of them."""
-        token_ids = self.tokenizer.encode(captions)
-        nothing = torch.full((1, 3, self.image_size, self.image_size), torch.nan)
-        no_image = torch.zeros(len(captions), dtype=torch.int64)
-        return self._read(self._image_latents(nothing), no_image, token_ids)[0].sum(1)
+        """Bits (B,) of captions alone, their pseudo-likelihood: what can be known of them without an image.
+
+        All of the image is hidden, and every `WORDS_APART`-th word of a caption in turn, so that each word is
+        told from the others and never from itself.
+
+        Raises:
+            MxqvaeError: A caption that the tokenizer cannot encode.
+        """
+        token_ids, words = self.tokenizer.encode(captions), self._find_words(captions)
+        turns = [
+            (row, some[first::WORDS_APART])
+            for row, some in enumerate(words)
+            for first in range(min(WORDS_APART, len(some)))
+        ]
+        total = torch.zeros(len(captions))
+        if not turns:
+            return total
+        rows = torch.tensor([row for row, _ in turns])
+        hidden = torch.zeros(len(turns), token_ids.shape[1], dtype=torch.bool)
+        for turn, (_, some) in zip(hidden, turns, strict=True):
+            for word in some:
+                turn[word.tokens.start : word.tokens.stop] = True
+        given = token_ids[rows]
+        no_image = torch.full((1, 3, self.image_size, self.image_size), torch.nan)
+        bits, _, _ = self._read(
+            self._image_latents(no_image),
+            torch.zeros_like(rows),
+            given.masked_fill(hidden, self.tokenizer.mask_id),
+            given,
+        )
+        return total.index_add_(0, rows, bits.masked_fill(~hidden, 0).sum(1))
 
     def _check_size(self, images: Tensor) -> None:
         """Refuse images (..., H, W, 3) that the model does not read."""
