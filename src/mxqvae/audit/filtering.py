@@ -262,7 +262,7 @@ def _corrected(rows: pa.Table, judged: list[list[_Judged]]) -> pa.Table:
             for old, text in zip(rows["slots"].to_pylist(), texts, strict=True)
         ]
         rows = _with_column(rows, "slots", slots)
-    return _with_column(rows, "caption", pc.if_else(chosen, proposed, rows["caption"]))
+    return _with_column(rows, "caption", pc.call_function("if_else", [chosen, proposed, rows["caption"]]))
 
 
 def _with_column(rows: pa.Table, name: str, values: Any) -> pa.Table:

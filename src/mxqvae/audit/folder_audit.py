@@ -36,6 +36,8 @@ VERSION = 2
 RECORD_FILE, SCORES_FILE, TEXT_FILE, REPORT_FILE = "audit.json", "scores.parquet", "scores.csv", "report.html"
 REGIONS_FILE = "regions.parquet"
 PARTS_FOLDER = "parts"
+PAIRS_TRIED = 20
+"""Pairs that are read at a time until one is found that can be audited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +175,12 @@ def _check_auditable(auditor: PairAuditor, source: PairFolder) -> None:
     """
     problems: Counter[str] = Counter()
     for chunk in source.chunks():
-        prepared = prepare(chunk.pairs, auditor.tokenizer, auditor.image_size)
-        if prepared.places:
-            return
-        problems.update(kind_of(problem) for problem in prepared.problems if problem is not None)
+        for first in range(0, len(chunk.pairs), PAIRS_TRIED):
+            some = chunk.pairs[first : first + PAIRS_TRIED]
+            prepared = prepare(some, auditor.tokenizer, auditor.image_size)
+            if prepared.places:
+                return
+            problems.update(kind_of(problem) for problem in prepared.problems if problem is not None)
         if not OF_THE_WEIGHTS.isdisjoint(problems):
             break
     if not problems:
