@@ -25,9 +25,8 @@ def filter_pairs(
 ) -> None:
     """Copy a data set without the pairs that an audit found worst, or with the captions that it proposes.
 
-    Pairs without a score stay as they are.
-
-    Splits that were not audited are copied as they are: audit with `--split train` to leave test pairs alone.
+    Pairs without a score and splits that were not audited stay as they are: audit with `--split train` to
+    leave test pairs alone.
 
     Args:
         data: Folder of the data set that was audited.
