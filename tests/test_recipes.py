@@ -209,6 +209,19 @@ def test_few_pairs_are_not_seen_without_end():
     assert {recipe.max_epochs for recipe in CAPTION_MNIST_RECIPES.values()} == {None}
 
 
+@pytest.mark.parametrize("name", ["pairs-cpu", "photos-cpu"])
+def test_a_recipe_for_an_auditor_differs_by_captions_that_lie(name: str):
+    pairs = PairShape(500, 40, 64)
+    plain, auditor = find_recipe(name), find_recipe(f"{name}-audit")
+    config = auditor.autoencoder(pairs)
+    assert isinstance(config, MXQVAEConfig)
+    assert config.masking is not None
+    assert config.masking.random_word_share == 0.5
+    assert dataclasses.replace(config, masking=MaskingConfig()) == plain.autoencoder(pairs)
+    as_plain = dataclasses.replace(auditor, autoencoder=plain.autoencoder, description=plain.description)
+    assert as_plain == plain
+
+
 def test_captions_that_no_short_runs_divide_are_refused():
     with pytest.raises(MxqvaeError, match=r"captions of 37 tokens cannot be cut .* even --max-length"):
         find_recipe("pairs-cpu").autoencoder(PairShape(500, 37, 64))

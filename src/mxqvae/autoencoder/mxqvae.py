@@ -157,7 +157,11 @@ class MXQVAE(nn.Module):
 
     def quantize(self, batch: PairBatch) -> Quantized:
         """The codes (B, T, D) of pairs whose images are normalised: encoders, joint encoder, codebook."""
-        latents = torch.cat([self.image_encoder(batch.images), self.text_encoder(batch.token_ids)], dim=1)
+        return self.quantize_latents(self.image_encoder(batch.images), self.text_encoder(batch.token_ids))
+
+    def quantize_latents(self, image_latents: Tensor, text_latents: Tensor) -> Quantized:
+        """The codes (B, T, D) of what the encoders made of images (B, H'·W', D) and captions (B, L', D)."""
+        latents = torch.cat([image_latents, text_latents], dim=1)
         if self.joint_positions is not None:
             latents = latents + self.joint_positions
         return self.quantizer(self.projection(self.joint_encoder(latents)))

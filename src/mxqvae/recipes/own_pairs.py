@@ -6,6 +6,7 @@ from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
     CPU_READER,
+    cpu_own_pairs_auditor,
     cpu_own_pairs_autoencoder,
     cpu_perceptual_autoencoder,
     cpu_prior,
@@ -90,6 +91,17 @@ OWN_PAIRS_RECIPES = {
         prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
         max_epochs=_MAX_EPOCHS,
         generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
+        horizontal_flip=True,
+    ),
+    "pairs-cpu-audit": replace(
+        _CPU,
+        description="pairs-cpu whose stage 1 sees captions lie, to find such pairs by `mxqvae audit`",
+        autoencoder=cpu_own_pairs_auditor,
+    ),
+    "photos-cpu-audit": replace(
+        _CPU,
+        description="photos-cpu whose stage 1 sees captions lie, to find such pairs by `mxqvae audit`",
+        autoencoder=cpu_own_pairs_auditor,
         horizontal_flip=True,
     ),
 }

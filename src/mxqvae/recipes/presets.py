@@ -203,6 +203,11 @@ def cpu_perceptual_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     return replace(cpu_own_pairs_autoencoder(pairs), perceptual_weight=0.2)
 
 
+def cpu_own_pairs_auditor(pairs: PairShape) -> MXQVAEConfig:
+    """`cpu_own_pairs_autoencoder` that sees captions lie and learns to believe the image, for an audit."""
+    return replace(cpu_own_pairs_autoencoder(pairs), masking=MaskingConfig(random_word_share=0.5))
+
+
 def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
     """The official code's model with the text codes of its 128-pixel form: 20, fewer for short captions."""
     return MXQVAEConfig(
