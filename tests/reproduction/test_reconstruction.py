@@ -76,5 +76,5 @@ def test_a_data_set_without_test_images_is_named(reproduction: ReconstructionRep
     manifest = (reproduction.data / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(manifest.replace('"test": {', '"validation": {'))
     other = dataclasses.replace(reproduction, data=tmp_path)
-    with pytest.raises(MxqvaeError, match="no split 'test' to reconstruct; build one that has it"):
+    with pytest.raises(MxqvaeError, match="no split 'test'; it has train, validation"):
         other.steps("photos-cpu")

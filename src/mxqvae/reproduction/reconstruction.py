@@ -9,26 +9,28 @@ from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
+from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
 from mxqvae.reproduction.rows import TABLE3_ROWS, Row
-from mxqvae.reproduction.table3 import Table3Reproduction
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import ReconstructionResult, write_result
 from mxqvae.stages import reconstruct_images
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructionReproduction(Table3Reproduction):
-    """Recipes on a data set of Table 3, in its work folder: a stage 1 that either trained serves both."""
+class ReconstructionReproduction(CaptionedImagesReproduction):
+    """Recipes on one data set."""
 
     def steps(self, name: str) -> list[Step]:
         """What the recipe `name` takes, in order; the last writes the result file.
 
         Raises:
-            MxqvaeError: No recipe of that name, no data set, or one without test images.
+            MxqvaeError: No recipe of that name, no data set, or one without a split.
         """
+        splits = self._manifest().splits
+        for split in ("train", "test"):
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
         made = self.autoencoder_steps(name)
-        if "test" not in self._manifest().splits:
-            raise MxqvaeError(f"data set {self.data}: no split 'test' to reconstruct; build one that has it")
         result = f"reconstruction-{self.data_set}-{name}-seed{self.seed}"
         scoring = Step(
             name=f"{self.model_folder(name).name}/reconstruction",
