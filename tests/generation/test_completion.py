@@ -9,7 +9,14 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.completion import CompletionConfig, Completions, _Misfit, _Search, complete
+from mxqvae.generation.completion import (
+    CompletionConfig,
+    Completions,
+    _Misfit,
+    _Search,
+    check_completion,
+    complete,
+)
 from mxqvae.generation.known_part import known_part
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.guidance import GuidedSequences
@@ -148,8 +155,9 @@ def test_more_images_are_drawn_while_a_word_is_doubted(
 def test_what_holds_no_doubted_word_is_chosen_first(
     tiny_generator: PairGenerator, real_pair, monkeypatch, is_doubted: list[bool], chosen: int
 ):
-    part = known_part(half_of_both(real_pair), tiny_generator.autoencoder.config)
-    search = _Search(tiny_generator, tiny_generator.autoencoder, SMALL)
+    autoencoder = check_completion(tiny_generator)
+    part = known_part(half_of_both(real_pair), autoencoder.config)
+    search = _Search(tiny_generator, autoencoder, SMALL)
     misfit = _Misfit(torch.tensor([1.0, 2.0, 3.0]), torch.tensor(is_doubted))
     monkeypatch.setattr(search, "_misfit", lambda part, pairs: misfit)
     pairs = join(*[real_pair] * 3)
