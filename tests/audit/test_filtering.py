@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mxqvae.audit.filtering import filter_by_share, filter_by_threshold
-from mxqvae.audit.pair_source import PairKey, captions_of_pairs
 from mxqvae.audit.score_table import ScoredPair, write_part
+from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 

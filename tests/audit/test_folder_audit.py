@@ -4,11 +4,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.audit import folder_audit, pair_source
+from mxqvae.audit import folder_audit
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.folder_audit import FolderAudit, audit_folder
-from mxqvae.audit.pair_source import open_pairs
 from mxqvae.audit.score_table import SCHEMA, ScoredPair, read_scores
+from mxqvae.data import pair_source
+from mxqvae.data.pair_source import open_pairs
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mxqvae.audit.pair_source import FoundPair, PairKey
 from mxqvae.audit.preparation import decode_image, prepare
+from mxqvae.data.pair_source import FoundPair, PairKey
 from mxqvae.data.tokenizer import CaptionTokenizer
 
 TOKENIZER = CaptionTokenizer.train(["Red, green and blue."])

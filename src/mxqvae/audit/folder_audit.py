@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from mxqvae.audit.auditor import PairAuditor
-from mxqvae.audit.pair_source import Chunk, PairFolder
 from mxqvae.audit.preparation import DETAIL, decode_image, prepare
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
+from mxqvae.data.pair_source import Chunk, PairFolder
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress

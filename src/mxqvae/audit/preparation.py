@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mxqvae.audit.pair_source import FoundPair
+from mxqvae.data.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 
