@@ -2,15 +2,8 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
-
-Changes = Annotated[
-    tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
-]
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, at_least
 
 DEFAULT_RECIPE = "caption-mnist-cpu"
 
