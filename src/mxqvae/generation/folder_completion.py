@@ -243,7 +243,7 @@ def _hide(pair: FoundPair, hidden: HiddenParts, size: int) -> PartialPair:
     if hidden.images:
         return read_pair(None, caption, hidden.region, size)
     if pair.image is None:
-        raise MxqvaeError("no image; find images for captions with all images hidden")
+        raise MxqvaeError("no image; hide all images, as --hide-images does, to find some for captions")
     return read_pair(pair.image, caption, hidden.region, size)
 
 
