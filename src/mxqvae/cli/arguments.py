@@ -17,10 +17,6 @@ FloatOrNone = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavi
 IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 TextOrNone = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
-# Other values for fields of a configuration, see `config.override`; the flag may be given several times.
-Changes = Annotated[
-    tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
-]
 
 
 def parse(

@@ -4,7 +4,8 @@ import json as json_format
 import time
 from pathlib import Path
 
-from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import PathOrNone, TextOrNone, at_least
+from mxqvae.cli.train import Changes
 from mxqvae.errors import MxqvaeError
 
 

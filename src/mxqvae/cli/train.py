@@ -2,8 +2,15 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
-from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, at_least
+import tyro
+
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
+
+Changes = Annotated[
+    tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
+]
 
 DEFAULT_RECIPE = "caption-mnist-cpu"
 
