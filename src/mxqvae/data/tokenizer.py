@@ -240,15 +240,6 @@ class CaptionTokenizer:
             raise MxqvaeError(f"tokenizer {path}: {error}; give a file that training wrote") from None
 
 
-def _split_at_hidden(caption: str) -> tuple[list[str], list[int]]:
-    """What stands before, between and after the hidden tokens of a caption, and how many are hidden where."""
-    first, *others = HIDDEN_TOKENS.split(caption)
-    counts = [1 if count is None else int(count) for count in others[::2]]
-    if 0 in counts:
-        raise MxqvaeError(f"caption {caption!r}: [MASK*0] hides nothing; write [MASK], or [MASK*n] from 1 on")
-    return [first, *others[1::2]], counts
-
-
 def _split(caption: str) -> list[str]:
     return [word for word, _ in Whitespace().pre_tokenize_str(Lowercase().normalize_str(caption))]
 
@@ -293,6 +284,15 @@ def _with_subword_rules(tokenizer: Tokenizer) -> Tokenizer:
 
 def _ends_with_end() -> TemplateProcessing:
     return TemplateProcessing(single="$A [END]", special_tokens=[("[END]", CaptionTokenizer.end_id)])
+
+
+def _split_at_hidden(caption: str) -> tuple[list[str], list[int]]:
+    """What stands before, between and after the hidden tokens of a caption, and how many are hidden where."""
+    first, *others = HIDDEN_TOKENS.split(caption)
+    counts = [1 if count is None else int(count) for count in others[::2]]
+    if 0 in counts:
+        raise MxqvaeError(f"caption {caption!r}: [MASK*0] hides nothing; write [MASK], or [MASK*n] from 1 on")
+    return [first, *others[1::2]], counts
 
 
 def _unknown(words: Sequence[str]) -> MxqvaeError:
