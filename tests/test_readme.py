@@ -13,7 +13,10 @@ from mxqvae.results import read_results
 
 REPOSITORY = Path(__file__).parents[1]
 CARD = "src/mxqvae/weights/caption-mnist-cpu/README.md"
+TABLE1 = "docs/table1.md"
+RECONSTRUCTION = "docs/reconstruction.md"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+TABLE1_PAGE = (REPOSITORY / TABLE1).read_text(encoding="utf-8")
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -26,7 +29,8 @@ def shell_commands(text: str) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-OUR_COMMANDS = [words[1:] for words in shell_commands(README) if Path(words[0]).name == "mxqvae"]
+SHOWN = dict.fromkeys(map(tuple, shell_commands(README + TABLE1_PAGE)))
+OUR_COMMANDS = [list(words[1:]) for words in SHOWN if Path(words[0]).name == "mxqvae"]
 IN_PROSE = sorted(set(re.findall(r"`mxqvae ([a-z0-9 -]+)`", README + CONTRIBUTING)))
 MAKE_TARGETS = sorted({words[1] for words in shell_commands(README + CONTRIBUTING) if words[0] == "make"})
 
@@ -72,8 +76,9 @@ def test_the_layout_lists_what_is_there():
 def test_the_tables_are_made_from_the_results():
     blocks = render_blocks(read_results(REPOSITORY / "results"))
     assert fill_blocks(README, blocks, "README.md") == README, "run `mxqvae report`"
-    card = (REPOSITORY / CARD).read_text(encoding="utf-8")
-    assert fill_blocks(card, blocks, CARD) == card, f"run `mxqvae report --readme {CARD}`"
+    for page in (CARD, TABLE1, RECONSTRUCTION):
+        text = (REPOSITORY / page).read_text(encoding="utf-8")
+        assert fill_blocks(text, blocks, page) == text, f"run `mxqvae report --readme {page}`"
 
 
 @pytest.mark.parametrize("example", code_blocks("python", README))

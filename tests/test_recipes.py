@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, Concatenate
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch, PairShape
+from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import score_consistency
@@ -18,7 +20,8 @@ from mxqvae.evaluation.judge import Judge
 from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, load_generation
 from mxqvae.prior.sampling import check_sampling
 from mxqvae.prior.transformer import Prior
-from mxqvae.recipes import RECIPES, Recipe, find_recipe
+from mxqvae.recipes import RECIPES, Recipe, find_recipe, fitting_recipe
+from mxqvae.recipes.caption_mnist import CAPTION_MNIST_RECIPES
 from mxqvae.recipes.own_pairs import OWN_PAIRS_RECIPES
 from mxqvae.stages import train_autoencoder, train_prior
 
@@ -120,23 +123,27 @@ def test_the_paper_s_recipe_has_the_paper_s_sizes():
 
 OURS = "caption-mnist-cpu"
 WITHOUT_TC, WITHOUT_IM = {"joint": None, "joint_positions": False}, {"masking": None}
+MASKS_ONLY = {"masking": MaskingConfig(patch_share=0.3, word_share=0.3, random_word_share=0.0)}
+
+
+GRID = {"without-tc": WITHOUT_TC, "without-im": WITHOUT_IM, "only-sharing-c": WITHOUT_TC | WITHOUT_IM}
+BESIDE = {"masks-only": MASKS_ONLY, "without-tc-masks-only": WITHOUT_TC | MASKS_ONLY}
 
 
 @pytest.mark.parametrize(
-    ("row", "difference"),
+    ("name", "row", "difference"),
     [
-        ("without-tc", WITHOUT_TC),
-        ("without-im", WITHOUT_IM),
-        ("only-sharing-c", WITHOUT_TC | WITHOUT_IM),
+        *((name, *row) for name in (OURS, "pairs-cpu", "photos-cpu") for row in GRID.items()),
+        *((OURS, *row) for row in BESIDE.items()),
     ],
 )
-def test_the_rows_of_table_1_differ_in_their_switches_alone(row: str, difference: dict[str, Any]):
-    ours, other = find_recipe(OURS), find_recipe(f"{OURS}-{row}")
-    tokenizer = tokenizer_of(OURS)
+def test_the_rows_of_table_1_differ_in_their_switches_alone(name: str, row: str, difference: dict[str, Any]):
+    ours, other = find_recipe(name), find_recipe(f"{name}-{row}")
+    tokenizer = tokenizer_of(name)
     assert other.autoencoder(shape_of(tokenizer)) == dataclasses.replace(
         ours.autoencoder(shape_of(tokenizer)), **difference
     )
-    named = {"description": ours.description, "autoencoder": ours.autoencoder}
+    named = {"description": ours.description, "autoencoder": ours.autoencoder, "minutes": ours.minutes}
     assert dataclasses.replace(other, **named) == ours
 
 
@@ -196,6 +203,25 @@ def test_recipes_for_own_pairs_take_every_length_and_both_sizes(
         Prior(find_recipe(name).prior(config))
 
 
+def test_few_pairs_are_not_seen_without_end():
+    """The steps of Caption MNIST's recipes are those of the tables."""
+    assert {recipe.max_epochs for recipe in OWN_PAIRS_RECIPES.values()} == {2_000}
+    assert {recipe.max_epochs for recipe in CAPTION_MNIST_RECIPES.values()} == {None}
+
+
+@pytest.mark.parametrize("name", ["pairs-cpu", "photos-cpu"])
+def test_a_recipe_for_an_auditor_differs_by_captions_that_lie(name: str):
+    pairs = PairShape(500, 40, 64)
+    plain, auditor = find_recipe(name), find_recipe(f"{name}-audit")
+    config = auditor.autoencoder(pairs)
+    assert isinstance(config, MXQVAEConfig)
+    assert config.masking is not None
+    assert config.masking.random_word_share == 0.5
+    assert dataclasses.replace(config, masking=MaskingConfig()) == plain.autoencoder(pairs)
+    as_plain = dataclasses.replace(auditor, autoencoder=plain.autoencoder, description=plain.description)
+    assert as_plain == plain
+
+
 def test_captions_that_no_short_runs_divide_are_refused():
     with pytest.raises(MxqvaeError, match=r"captions of 37 tokens cannot be cut .* even --max-length"):
         find_recipe("pairs-cpu").autoencoder(PairShape(500, 37, 64))
@@ -235,3 +261,46 @@ def test_an_unknown_recipe_is_named():
     with pytest.raises(MxqvaeError) as refusal:
         find_recipe("flower")
     assert str(refusal.value) == f"unknown recipe 'flower'; choose from {', '.join(RECIPES)}"
+
+
+class TestFitting:
+    """Which recipe goes with which data set."""
+
+    @pytest.fixture
+    def edited(self, tmp_path: Path) -> Callable[[Path], Path]:
+        """The folder of a manifest that names another data set as its source."""
+
+        def edit(source: Path) -> Path:
+            manifest = {"name": "filtered", "source": json.loads((source / "manifest.json").read_text())}
+            (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+            return tmp_path
+
+        return edit
+
+    def test_the_default_follows_the_data(
+        self, caption_mnist_small: Path, coloured_photos: Path, edited: Callable[[Path], Path]
+    ):
+        assert fitting_recipe(caption_mnist_small) == fitting_recipe(edited(caption_mnist_small)) == OURS
+        assert fitting_recipe(coloured_photos) == fitting_recipe(edited(coloured_photos)) == "pairs-cpu"
+
+    def test_pairs_that_do_not_say_what_they_are_are_own_pairs(self, tmp_path: Path):
+        assert fitting_recipe(tmp_path) == "pairs-cpu"
+        assert fitting_recipe(tmp_path, OURS) == OURS
+        (tmp_path / "manifest.json").write_text('{"name": "filtered", "source": null}')
+        assert fitting_recipe(tmp_path, OURS) == OURS
+
+    def test_every_recipe_is_for_one_of_the_two(self, caption_mnist_small: Path, coloured_photos: Path):
+        for data, recipes, others in (
+            (caption_mnist_small, CAPTION_MNIST_RECIPES, OWN_PAIRS_RECIPES),
+            (coloured_photos, OWN_PAIRS_RECIPES, CAPTION_MNIST_RECIPES),
+        ):
+            assert [fitting_recipe(data, name) for name in recipes] == list(recipes)
+            for name in others:
+                with pytest.raises(MxqvaeError) as refusal:
+                    fitting_recipe(data, name)
+                assert str(refusal.value).startswith(f"recipe {name!r} is for ")
+                assert str(refusal.value).endswith(f"; choose from {', '.join(recipes)}")
+
+    def test_an_unknown_one_is_named(self, coloured_photos: Path):
+        with pytest.raises(MxqvaeError, match="unknown recipe 'flower'"):
+            fitting_recipe(coloured_photos, "flower")

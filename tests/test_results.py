@@ -9,7 +9,14 @@ import torch
 
 from mxqvae import device, results
 from mxqvae.errors import MxqvaeError
-from mxqvae.results import Table1Result, Table2Result, read_result, read_results, write_result
+from mxqvae.results import (
+    ReconstructionResult,
+    Table1Result,
+    Table2Result,
+    read_result,
+    read_results,
+    write_result,
+)
 
 
 def test_a_result_is_read_as_it_was_written(table2_result: Table2Result, tmp_path: Path):
@@ -27,11 +34,54 @@ def test_each_table_has_its_own_figures(
     assert read_results(tmp_path) == [table1_result, table2_result]
 
 
+def test_a_result_without_what_was_measured_later_is_read(table2_result: Table2Result, tmp_path: Path):
+    path = write_result(table2_result, tmp_path)
+    tree = json.loads(path.read_text())
+    for name in ("restored_captions", "reconstructed"):
+        assert tree["figures"].pop(name) is None
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table2_result
+
+
+def test_recipes_of_a_set_stand_side_by_side(reconstruction_result: ReconstructionResult, tmp_path: Path):
+    other = dataclasses.replace(
+        reconstruction_result,
+        name="reconstruction-things-photos-cpu-perceptual-seed7",
+        recipe="photos-cpu-perceptual",
+        perceptual_weight=0.2,
+    )
+    for result in (reconstruction_result, other):
+        write_result(result, tmp_path)
+    assert read_results(tmp_path) == [other, reconstruction_result]
+
+
 def test_seeds_stand_side_by_side(table2_result: Table2Result, tmp_path: Path):
     other = dataclasses.replace(table2_result, name="table2-mxqvae-seed8", seed=8)
     for result in (table2_result, other):
         write_result(result, tmp_path)
     assert read_results(tmp_path) == [table2_result, other]
+
+
+def test_a_result_of_table_1_without_a_data_set_is_of_caption_mnist(
+    table1_result: Table1Result, tmp_path: Path
+):
+    path = write_result(table1_result, tmp_path)
+    tree = json.loads(path.read_text())
+    assert tree.pop("data_set") == "Caption MNIST"
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table1_result
+    photos = dataclasses.replace(table1_result, name="table1-photos", data_set="photos")
+    write_result(photos, tmp_path)
+    assert read_results(tmp_path) == [table1_result, photos]
+
+
+def test_memorization_of_earlier_versions_is_that_of_all_kinds(table2_result: Table2Result, tmp_path: Path):
+    path = write_result(table2_result, tmp_path)
+    tree = json.loads(path.read_text())
+    for name in ("nearer_than_p05_of_kind", "nearer_than_median_of_kind"):
+        assert tree["figures"]["memorization"].pop(name) is None
+    path.write_text(json.dumps(tree))
+    assert read_result(path) == table2_result
 
 
 def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: Path):
@@ -52,6 +102,7 @@ def test_a_result_replaces_an_older_one(table2_result: Table2Result, tmp_path: P
         ("name", "table2-other", "rename the file to table2-other.json"),
         ("cost.prior", -1.0, "prior must take a time from 0 seconds up, got -1.0"),
         ("figures.judge_accuracy", 99.5, "judge_accuracy must be a share from 0 to 1, got 99.5"),
+        ("figures.restored_captions", 99.5, "restored_captions must be a share from 0 to 1, got 99.5"),
         ("figures.judge_accuracy", float("nan"), "'figures.judge_accuracy': Input should be a finite number"),
         ("figures.samples.consistent.rate", 1.2, "samples.consistent.rate must be a share from 0 to 1"),
         ("figures.samples.num_pairs", 0.5, "'figures.samples.num_pairs': Input should be a valid integer"),

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -17,10 +18,13 @@ from torch import nn
 
 from mxqvae import stages
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder
+from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
+from mxqvae.progress import LineProgress
 from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.stages import (
     derive_autoencoder,
@@ -29,6 +33,7 @@ from mxqvae.stages import (
     train_autoencoder,
     train_prior,
     train_reader,
+    trainers_of,
 )
 from mxqvae.training import loop
 
@@ -226,6 +231,91 @@ class TestOwnPairs:
         train_autoencoder(tiny_recipe, data, tmp_path / "model")
         with pytest.raises(MxqvaeError, match="no image has a caption; stage 2 learns from whole pairs"):
             train_prior(tiny_recipe, data, tmp_path / "model")
+
+
+class TestMirrored:
+    def test_stage_2_learns_the_codes_of_both_sides(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior", "reader"))
+        train_prior(dataclasses.replace(tiny_recipe, horizontal_flip=True), caption_mnist_small, out)
+        indices = load_file(out / "runs" / "prior" / "indices.safetensors")["indices"].long()
+        generator = PairGenerator.from_pretrained(out)
+        pairs = PairDataset.from_parquet(caption_mnist_small, "train")
+        mirrored = PairDataset(pairs.images.flip(2), pairs.captions)
+        for codes, side in zip(indices.split(len(pairs)), (pairs, mirrored), strict=True):
+            assert codes.equal(encode_pairs(generator.autoencoder, generator.tokenizer, side))
+
+
+class TestFewPairs:
+    @pytest.fixture
+    def bounded(self, tiny_recipe: Recipe) -> Recipe:
+        """Nine steps of 100 pairs, but one epoch: three steps where there are 300 pairs, six where 600."""
+        training = dataclasses.replace(tiny_recipe.autoencoder_training, num_steps=9, batch_size=100)
+        assert tiny_recipe.reader is not None
+        return dataclasses.replace(
+            tiny_recipe,
+            autoencoder_training=training,
+            prior_training=training,
+            reader=dataclasses.replace(tiny_recipe.reader, training=training),
+            horizontal_flip=True,
+            max_epochs=1,
+        )
+
+    def test_they_take_fewer_steps_and_are_resumed_with_as_many(
+        self, bounded: Recipe, caption_mnist_small: Path, tmp_path: Path, stopping: pytest.MonkeyPatch
+    ):
+        said = io.StringIO()
+        with pytest.raises(KeyboardInterrupt):
+            train_autoencoder(bounded, caption_mnist_small, tmp_path, progress=LineProgress(said))
+        assert "3 steps in place of 9: each of 300 pairs is then seen 1 times\n" in said.getvalue()
+        stopping.undo()
+        for train in trainers_of(bounded).values():
+            train(bounded, caption_mnist_small, tmp_path, progress=LineProgress(said))
+        assert "6 steps in place of 9: each of 600 pairs" in said.getvalue()
+        for stage, num_steps in (("autoencoder", 3), ("prior", 6), ("reader", 6)):
+            line = (tmp_path / "runs" / stage / "log.jsonl").read_text().splitlines()[-1]
+            assert json.loads(line)["step"] == num_steps
+
+    def test_many_take_all(self, bounded: Recipe, caption_mnist_small: Path, tmp_path: Path):
+        said = io.StringIO()
+        many = dataclasses.replace(bounded, max_epochs=3)
+        train_autoencoder(many, caption_mnist_small, tmp_path, progress=LineProgress(said))
+        assert "in place of" not in said.getvalue()
+
+
+def test_a_recipe_s_parts_are_trained_in_order(tiny_recipe: Recipe):
+    assert trainers_of(tiny_recipe) == TRAINERS
+    assert list(trainers_of(dataclasses.replace(tiny_recipe, reader=None))) == ["autoencoder", "prior"]
+
+
+class TestPerceptualLoss:
+    @pytest.fixture
+    def perceptual_recipe(self, tiny_recipe: Recipe) -> Recipe:
+        """The tiny recipe with a perceptual loss."""
+
+        def autoencoder(pairs: PairShape) -> AutoencoderConfig:
+            return dataclasses.replace(tiny_recipe.autoencoder(pairs), perceptual_weight=0.2)
+
+        return dataclasses.replace(tiny_recipe, autoencoder=autoencoder)
+
+    def test_training_and_checkpoint_hold_the_model_alone(
+        self, model: Path, perceptual_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        train_autoencoder(perceptual_recipe, caption_mnist_small, tmp_path)
+        for path in (WEIGHTS[0], Path("runs", "autoencoder", "checkpoint.safetensors")):
+            assert load_file(tmp_path / path).keys() == load_file(model / path).keys()
+        log = (tmp_path / "runs" / "autoencoder" / "log.jsonl").read_text().splitlines()
+        assert all(json.loads(line)["perceptual"] > 0 for line in log)
+
+    def test_without_its_package_nothing_is_begun(
+        self, perceptual_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path, no_feature_package: None
+    ):
+        out = tmp_path / "model"
+        recipe = dataclasses.replace(perceptual_recipe, num_processes=2)
+        with pytest.raises(MxqvaeError, match=r"perceptual loss takes .* 'mxqvae\[perceptual\]'"):
+            train_autoencoder(recipe, caption_mnist_small, out)
+        assert not out.exists()
 
 
 class TestDeriving:

@@ -21,6 +21,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import ConsistencyScore
 from mxqvae.evaluation.correlation import CorrelationScore
 from mxqvae.evaluation.diversity import DiversityScore
+from mxqvae.evaluation.image_quality import ImageQualityScore
 from mxqvae.evaluation.likelihood import LikelihoodScore
 from mxqvae.evaluation.memorization import MemorizationScore
 from mxqvae.evaluation.similarity import SimilarityComparison
@@ -58,6 +59,8 @@ class Cost:
                 raise ValueError(f"{step} must take a time from 0 seconds up, got {seconds}")
 
 
+CAPTION_MNIST = "Caption MNIST"
+"""The data set of Table 2, and of Table 1 where a result names no other."""
 SHARES = (
     "samples",
     "samples_refined",
@@ -66,6 +69,8 @@ SHARES = (
     "ceiling",
     "floor",
     "judge_accuracy",
+    "restored_captions",
+    "reconstructed",
 )
 """The figures of Table 2 in which every float is a share, in [0, 1]."""
 
@@ -94,6 +99,10 @@ class Table2Figures:
     """How near samples come to the training images that both stages saw, and real test images do."""
     likelihood: LikelihoodScore
     """Bits of real test pairs' codes under stage 2."""
+    restored_captions: float | None = None
+    """Share of test captions that come back word for word through stage 1; None: not measured then."""
+    reconstructed: ConsistencyScore | None = None
+    """Test pairs that stage 1 has encoded and decoded, by the same judge; None: not measured then."""
 
     def __post_init__(self) -> None:
         tree = dataclasses.asdict(self)
@@ -115,7 +124,7 @@ class Run:
     seed: int
     """Seed of training and sampling."""
     commit: str
-    """The source it was run from, see `current_commit`."""
+    """The source it was run from, see `current_commit`; where its steps ran from several, all of them."""
     hardware: str
     """The machine, or the machines of its steps, see `describe_hardware`."""
     versions: dict[str, str]
@@ -132,6 +141,8 @@ class Table1Result(Run):
 
     table: Literal["table1"] = "table1"
     """The table it belongs to."""
+    data_set: str = CAPTION_MNIST
+    """The pairs that it was trained on, and whose Degree sets it is scored on."""
     figures: CorrelationScore
     """By kind and degree, on the Degree sets of the test pairs."""
 
@@ -147,6 +158,24 @@ class Table2Result(Run):
 
 
 @configuration
+class PairsUsed:
+    """The pairs of a row of Table 3."""
+
+    num_training_images: int
+    """Images for training."""
+    num_training_captions: int
+    """Captions for training."""
+    captioned_share: float
+    """Share of the training images that have a caption."""
+    num_test_images: int
+    """Images with a caption for testing."""
+    image_size: int
+    """Side of an image in pixels."""
+    pairing_note: str | None = None
+    """What captions belong to where that is not their image."""
+
+
+@configuration
 class Table3Result(Run):
     """One row of Table 3 on one data set, as it was run."""
 
@@ -156,15 +185,34 @@ class Table3Result(Run):
     """The captioned images that it was trained on and is scored against."""
     references: str
     """Split that the references come from."""
+    pairs: PairsUsed | None = None
+    """What the set held; None in results of earlier versions."""
     figures: SimilarityComparison
     """Samples between ceiling and floor."""
 
 
-Result = Table1Result | Table2Result | Table3Result
+@configuration
+class ReconstructionResult(Run):
+    """What stage 1 of a recipe makes of the test images of one data set, as it was run."""
+
+    table: Literal["reconstruction"] = "reconstruction"
+    """The table it belongs to."""
+    data_set: str
+    """The captioned images that it was trained on and is measured with."""
+    image_size: int
+    """Their height and width, in pixels."""
+    perceptual_weight: float
+    """Weight of the perceptual loss that it was trained with; 0: the paper's loss."""
+    figures: ImageQualityScore
+    """Reconstructed images beside what went in."""
+
+
+Result = Table1Result | Table2Result | Table3Result | ReconstructionResult
 RESULTS: dict[str, type[Result]] = {
     "table1": Table1Result,
     "table2": Table2Result,
     "table3": Table3Result,
+    "reconstruction": ReconstructionResult,
 }
 
 
@@ -216,7 +264,8 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
         # A set is scored with as many recipes as somebody likes.
-        data_set = f"{result.data_set} {result.recipe}" if isinstance(result, Table3Result) else ""
+        is_of_a_set = isinstance(result, Table1Result | Table3Result | ReconstructionResult)
+        data_set = f"{result.data_set} {result.recipe}" if is_of_a_set else ""
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(

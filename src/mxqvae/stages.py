@@ -6,7 +6,7 @@ pictures.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
+from mxqvae.autoencoder.perceptual import feature_stages
 from mxqvae.config import from_json, to_tree
-from mxqvae.data.batch import PairBatch, PairShape, to_bytes
+from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import find_device, to_device
@@ -41,7 +42,7 @@ from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
-from mxqvae.training.loop import TrainingConfig, train
+from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, process_rank
 
 PAIRS_AT_A_TIME = 250
@@ -59,24 +60,23 @@ def train_autoencoder(
         Seconds of training, earlier sessions included.
 
     Raises:
-        MxqvaeError: A data set or an `out` that does not fit.
+        MxqvaeError: A data set or an `out` that does not fit, or a perceptual loss without its package.
     """
     check_model_folder(out)
     pairs = PairDataset.from_parquet(data, "train")
     tokenizer = tokenizer_of(data, pairs.captions, recipe.caption_length)
     token_ids = tokenizer.encode(pairs.captions)
-    training = _seeded(recipe.autoencoder_training, seed)
+    training = _fitted(recipe, recipe.autoencoder_training, len(pairs), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
+    if config.perceptual_weight:
+        feature_stages(find_device())  # what it lacks is said once, before companions start
     model = build_autoencoder(config)
     run = out / "runs" / "autoencoder"
 
     def batch_of(rows: Tensor) -> PairBatch:
         images = pairs.images_of(rows)
-        if recipe.horizontal_flip:
-            mirrored = torch.rand(len(rows)) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return PairBatch(images, token_ids[rows])
+        return PairBatch(mirror_half(images) if recipe.horizontal_flip else images, token_ids[rows])
 
     def picture(step: int) -> None:
         sheet = _reconstruction_sheet(model, tokenizer, pairs)
@@ -135,7 +135,7 @@ def train_prior(
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     run = out / "runs" / "prior"
     indices = _training_codes(recipe, data, out, autoencoder, tokenizer, progress).indices
-    training = _seeded(recipe.prior_training, seed)
+    training = _fitted(recipe, recipe.prior_training, len(indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
@@ -185,7 +185,7 @@ def train_reader(
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
     pairs = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
-    training = _seeded(recipe.reader.training, seed)
+    training = _fitted(recipe, recipe.reader.training, len(pairs.indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.reader.config(autoencoder.config, prior.config)
     reader = CaptionReader(config)
@@ -219,14 +219,24 @@ def train_reader(
     return seconds
 
 
+def trainers_of(recipe: Recipe) -> dict[str, Callable[..., float]]:
+    """What trains each part that a recipe has, by the part's name, in order."""
+    reader = {} if recipe.reader is None else {"reader": train_reader}
+    return {"autoencoder": train_autoencoder, "prior": train_prior, **reader}
+
+
 def encode_pairs(
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
     pairs: PairDataset,
     *,
+    images_of: Callable[[Tensor], Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Code indices (N, T) of a whole split, nothing masked, in eval mode.
+
+    Args:
+        images_of: Another view of the images than `pairs.images_of`.
 
     Raises:
         MxqvaeError: Images of another size than the autoencoder's.
@@ -238,16 +248,33 @@ def encode_pairs(
             f"give a data set built with --image-size {size}, or another model"
         )
     token_ids = tokenizer.encode(pairs.captions)
+    images_of = images_of or pairs.images_of
     device = find_device()
     autoencoder.to(device)
     parts = []
     with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
         for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
-            batch = to_device(PairBatch(pairs.images_of(rows), token_ids[rows]), device)
+            batch = to_device(PairBatch(images_of(rows), token_ids[rows]), device)
             parts.append(autoencoder.encode(batch).cpu())
             advance(len(rows))
     autoencoder.cpu()
     return torch.cat(parts)
+
+
+def reconstruct_images(
+    autoencoder: Autoencoder,
+    tokenizer: CaptionTokenizer,
+    pairs: PairDataset,
+    *,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Images (N, H, W, 3) uint8 of whole pairs, encoded and decoded.
+
+    Raises:
+        MxqvaeError: As `encode_pairs`.
+    """
+    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
+    return torch.cat([to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)])
 
 
 def _training_codes(
@@ -266,17 +293,19 @@ def _training_codes(
     if not len(pairs):
         raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
     # Mirrored images are further pairs: their codes are others.
-    views = [pairs, pairs.mirrored()] if recipe.horizontal_flip else [pairs]
+    views = [pairs.images_of, *([pairs.mirrored_images_of] if recipe.horizontal_flip else [])]
     token_ids = tokenizer.encode(pairs.captions).repeat(len(views), 1)
     path = out / "runs" / "prior" / "indices.safetensors"
     weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
-    content = weights + "".join(pairs.digest() for pairs in views).encode()
+    content = weights + pairs.digest().encode() + b"mirrored" * recipe.horizontal_flip
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("identity") == identity:
             return CodedPairs(file.get_tensor("indices").long(), token_ids)
-    indices = torch.cat([encode_pairs(autoencoder, tokenizer, pairs, progress=progress) for pairs in views])
+    indices = torch.cat(
+        [encode_pairs(autoencoder, tokenizer, pairs, images_of=view, progress=progress) for view in views]
+    )
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
     return CodedPairs(indices, token_ids)
@@ -304,10 +333,21 @@ def _reconstruction_sheet(
     return contact_sheet(images.numpy(), captions, columns=len(rows))
 
 
-def _seeded(training: TrainingConfig, seed: int | None) -> TrainingConfig:
-    if seed is None:
+def _fitted(
+    recipe: Recipe, training: TrainingConfig, num_pairs: int, seed: int | None, progress: Progress | None
+) -> TrainingConfig:
+    """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
+    if seed is not None:
+        training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
+    if recipe.max_epochs is None:
         return training
-    return from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
+    fitted = within_epochs(training, num_pairs, recipe.max_epochs)
+    if fitted != training:
+        (progress or NoProgress()).say(
+            f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is "
+            f"then seen {recipe.max_epochs:,} times"
+        )
+    return fitted
 
 
 def _identity(config: Any, training: TrainingConfig, num_processes: int, data: str) -> str:
@@ -317,7 +357,10 @@ def _identity(config: Any, training: TrainingConfig, num_processes: int, data: s
 
 
 def _digest(*tensors: Tensor) -> str:
-    return hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in tensors)).hexdigest()
+    content = hashlib.sha256()
+    for tensor in tensors:
+        content.update(tensor.numpy().tobytes())
+    return content.hexdigest()
 
 
 def check_model_folder(out: Path) -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from mxqvae.audit.auditor import BLOCK_SIZE, PairAuditor
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig
@@ -75,6 +76,28 @@ def test_neither_order_nor_company_matters(auditor: PairAuditor, wrong: PairData
         assert pair.proposed_caption == first.proposed_caption
 
 
+def test_an_image_is_encoded_once_whatever_is_read_of_it(
+    auditor: PairAuditor, wrong: PairDataset, monkeypatch: pytest.MonkeyPatch
+):
+    """Of captions in a row, and when a caption is read again."""
+    rows = [0, 0, 1]
+    captions = wrong.captions[:3]  # of another image: doubted
+    alone = [auditor.audit(wrong.images[[row]], [text])[0] for row, text in zip(rows, captions, strict=True)]
+    assert any(pair.proposed_caption != text for pair, text in zip(alone, captions, strict=True))
+    sizes: list[int] = []
+    encode = PairAuditor._image_latents
+
+    def counting(auditor: PairAuditor, images: Tensor) -> Tensor:
+        sizes.append(len(images.flatten(1).unique(dim=0)))
+        return encode(auditor, images)
+
+    monkeypatch.setattr(PairAuditor, "_image_latents", counting)
+    for pair, by_itself in zip(auditor.audit(wrong.images[rows], captions), alone, strict=True):
+        assert pair.word_bits == pytest.approx(by_itself.word_bits, abs=1e-3)
+        assert pair.proposed_caption == by_itself.proposed_caption
+    assert sizes == [2]
+
+
 def test_no_pairs(auditor: PairAuditor):
     assert auditor.audit(torch.empty(0, 64, 64, 3, dtype=torch.uint8), []) == []
 
@@ -97,11 +120,34 @@ def test_the_heat_lies_on_the_slot_that_is_wrong(
     assert num_found >= num - 1
 
 
+def test_a_region_is_a_window_and_the_heat_its_mean(auditor: PairAuditor, wrong: PairDataset):
+    regions = auditor.regions(wrong.images[0], wrong.captions[0])
+    assert [(r.left, r.top) for r in regions] == [(8 * x, 8 * y) for y in range(5) for x in range(5)]
+    heat = auditor.heat_map(wrong.images[0], wrong.captions[0])
+    for word, grid in enumerate(heat):
+        assert grid[0][0] == pytest.approx(regions[0].word_bits[word], abs=1e-4)
+        mean = sum(region.word_bits[word] for region in regions if region.left <= 8 and region.top == 0) / 2
+        assert grid[0][1] == pytest.approx(mean, abs=1e-4)
+
+
 def test_a_caption_alone_is_not_held_against_its_image(auditor: PairAuditor, right: PairDataset):
     bits = auditor.caption_bits(right.captions[:2])
     assert bits.shape == (2,)
     assert bool((bits >= 0).all())
     assert torch.equal(bits, auditor.caption_bits(right.captions[:2]))
+
+
+def test_a_caption_alone_is_told_word_by_word_from_the_others(auditor: PairAuditor):
+    """Ten captions that differ in one word share its probability; copied, each would be nearly certain."""
+    captions = [f"The red {digit} is on the upper left." for digit in range(10)]
+    bits = auditor.caption_bits([*captions, ""])
+    assert float((2 ** -bits[:10]).sum()) <= 1 + 1e-4
+    assert bits[10] == 0
+
+
+def test_no_captions_alone(auditor: PairAuditor):
+    assert auditor.caption_bits([""]).tolist() == [0]
+    assert auditor.caption_bits([]).shape == (0,)
 
 
 def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generator: PairGenerator):

@@ -7,8 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.audit.filtering import filter_by_share, filter_by_threshold
-from mxqvae.audit.score_table import ScoredPair, write_part
+from mxqvae.audit.filtering import (
+    correct_captions,
+    filter_by_share,
+    filter_by_threshold,
+    leave_out_contradicted,
+)
+from mxqvae.audit.score_table import ScoredPair, read_scores, write_part
+from mxqvae.data.caption_grammar import parse_caption
 from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
@@ -60,6 +66,100 @@ def test_of_equal_pairs_the_first_stay(dirty: Path, tmp_path: Path):
     scores = write_scores(tmp_path / "scores.parquet", {(row, 0): 1.0 for row in range(60)}, dirty)
     filter_by_share(dirty, scores, tmp_path / "out", keep_share=0.25)
     assert pq.read_table(tmp_path / "out" / SHARD).equals(pq.read_table(dirty / SHARD).slice(0, 15))
+
+
+def propose(path: Path, proposals: Mapping[tuple[int, int], str]) -> Path:
+    """Let the table propose captions for some pairs, and for all others those that they have."""
+    pairs = list(read_scores(path))
+    new = [proposals.get((pair.key.row, pair.key.caption_number), pair.caption) for pair in pairs]
+    write_part(path, [pair._replace(proposed_caption=text) for pair, text in zip(pairs, new, strict=True)])
+    return path
+
+
+@pytest.fixture
+def truth(dirty: Path) -> dict[tuple[int, int], str]:
+    """The true captions of the 12 pairs that lie."""
+    rows = pq.read_table(dirty / SHARD).to_pylist()
+    return {(i, 0): row["original_caption"] for i, row in enumerate(rows) if row["corrupted"]}
+
+
+def test_contradicted_pairs_go(dirty: Path, scores: Path, truth: dict[tuple[int, int], str], tmp_path: Path):
+    some = dict(list(truth.items())[:9]) | {(0, 0): "This is red 1.", (1, 0): "This is red 1."}
+    manifest = leave_out_contradicted(dirty, propose(scores, some), tmp_path / "out")
+    rows = pq.read_table(dirty / SHARD)
+    kept = [row for row in range(60) if (row, 0) not in some]
+    assert pq.read_table(tmp_path / "out" / SHARD).equals(rows.take(kept))
+    assert (manifest.num_left_out, manifest.num_corrected) == (len(some), 0)
+    num_found = len(some.keys() & truth.keys())
+    assert (manifest.precision, manifest.recall) == (num_found / len(some), num_found / 12)
+    assert (
+        "pairs of another data set are left out: those\nwith a word that"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
+def test_contradicted_captions_are_corrected(dirty: Path, truth: dict[tuple[int, int], str], tmp_path: Path):
+    odd = min(row for row in range(60) if (row, 0) not in truth)
+    scores = write_scores(tmp_path / "scores", {(row, 0): 1.0 for row in range(60)}, dirty)
+    propose(scores, truth | {(odd, 0): "No such words."})
+    manifest = correct_captions(dirty, scores, tmp_path / "out")
+    old, new = pq.read_table(dirty / SHARD), pq.read_table(tmp_path / "out" / SHARD)
+    assert new.schema.equals(old.schema, check_metadata=True)
+    rows = new.to_pylist()
+    assert (rows[odd]["caption"], rows[odd]["slots"]) == ("No such words.", [])
+    for number, row in enumerate(rows):
+        if number != odd:
+            assert row["caption"] == row["original_caption"]
+            slots = parse_caption(row["caption"])
+            assert slots is not None
+            assert row["slots"] == [slot._asdict() for slot in slots]
+    for name in ("image", "corrupted", "original_caption"):
+        assert new[name].equals(old[name])
+    assert (manifest.num_left_out, manifest.num_corrected, manifest.recall) == (0, 13, 1)
+    assert manifest.precision == 12 / 13
+    assert (
+        "13 of 60 scored pairs of another data set have the caption that was proposed"
+        in (tmp_path / "out" / "README.md").read_text()
+    )
+
+
+def test_single_captions_of_an_image_are_corrected(tmp_path: Path):
+    source = tmp_path / "source"
+    (source / "data").mkdir(parents=True)
+    captions = [["a", "b"], None, ["c"]]
+    pq.write_table(pa.table({"image": [{"bytes": b"x"}] * 3, "captions": captions}), source / SHARD)
+    values = {(0, 0): 1.0, (0, 1): 9.0, (1, 0): None, (2, 0): 1.0}
+    scores = propose(write_scores(tmp_path / "scores", values, source), {(0, 1): "B"})
+    manifest = correct_captions(source, scores, tmp_path / "out")
+    assert pq.read_table(tmp_path / "out" / SHARD)["captions"].to_pylist() == [["a", "B"], [], ["c"]]
+    assert (manifest.num_corrected, manifest.precision, manifest.recall) == (1, None, None)
+
+
+def test_only_what_was_audited_is_looked_at(dirty: Path, scores: Path, tmp_path: Path):
+    """Shards before and behind it are copied whole."""
+    source = tmp_path / "source"
+    shutil.copytree(dirty, source)
+    others = [source / "data" / f"{name}-00000-of-00001.parquet" for name in ("a", "z")]
+    for other in others:
+        shutil.copyfile(dirty / SHARD, other)
+    manifest = filter_by_threshold(source, scores, tmp_path / "out", threshold=40.0)
+    assert manifest.splits == {"a": 60, "train": 42, "z": 60}
+    assert manifest.recall is not None
+    truth = pq.read_table(dirty / SHARD)["corrupted"].to_pylist()
+    assert manifest.recall == pytest.approx(sum(truth[41:59]) / 12)
+    assert manifest.precision == pytest.approx(sum(truth[41:59]) / 18)
+
+
+def test_a_table_that_ends_between_row_groups_is_refused(dirty: Path, tmp_path: Path):
+    table = write_scores(tmp_path / "table", {(row, 0): 1.0 for row in range(25)}, dirty)
+    with pytest.raises(MxqvaeError, match="row 25, has another caption"):
+        filter_by_threshold(dirty, table, tmp_path / "out", threshold=2.0)
+
+
+def test_a_table_in_another_order_is_refused(dirty: Path, tmp_path: Path):
+    table = write_scores(tmp_path / "table", {(row, 0): 1.0 for row in reversed(range(60))}, dirty)
+    with pytest.raises(MxqvaeError, match="row 0, has another caption"):
+        filter_by_threshold(dirty, table, tmp_path / "out", threshold=2.0)
 
 
 def test_single_captions_of_an_image_go(tmp_path: Path):
@@ -165,3 +265,6 @@ def test_texts_that_are_not_utf8_stay(tmp_path: Path):
     filter_by_threshold(source, scores, tmp_path / "out", threshold=5.0)
     kept = pq.read_table(tmp_path / "out" / SHARD)["caption"].combine_chunks().view(pa.binary())
     assert kept.to_pylist() == [b"a", b"caf\xe9"]
+    correct_captions(source, propose(scores, {(2, 0): "d"}), tmp_path / "corrected")
+    kept = pq.read_table(tmp_path / "corrected" / SHARD)["caption"].combine_chunks().view(pa.binary())
+    assert kept.to_pylist() == [b"a", b"caf\xe9", b"d"]

@@ -31,6 +31,8 @@ def test_parts_join_to_one_table(tmp_path: Path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [name for name in SCHEMA.names if name != "words"]
     assert [row["score"] for row in rows] == ["9.5000", "0.5000", ""]
+    assert [row["worst_word_score"] for row in rows] == ["9.5000", "0.5000", ""]
+    assert pq.read_table(table)["worst_word_score"].to_pylist() == [9.5, 0.5, None]
     assert rows[0]["word_scores"] == "Red 0.00|1 9.50|. 0.00"
     assert rows[2]["problem"] == "no caption"
 
@@ -47,5 +49,5 @@ def test_other_files_are_refused(tmp_path: Path):
     with pytest.raises(MxqvaeError, match="not a readable parquet file"):
         read_scores(path)
     pq.write_table(pa.table({"text": ["a"]}), path)
-    with pytest.raises(MxqvaeError, match="is not a table of scores"):
+    with pytest.raises(MxqvaeError, match="is not a table of scores of this version"):
         read_scores(path)

@@ -16,6 +16,7 @@ from mxqvae.autoencoder.image import (
     hide_unknown,
     image_loss,
     normalise,
+    undo_normalise,
 )
 
 SMALL = ImageConfig(image_size=32, strides=(4, 2), widths=(6, 8), num_residual_blocks=1)
@@ -83,6 +84,11 @@ def test_images_come_back_in_their_range():
     assert images.dtype == torch.float32
     assert float(images.min()) == 0
     assert float(images.max()) == 1
+
+
+def test_undoing_alone_leaves_them_beyond_it():
+    beyond = torch.tensor([-0.5, 0.5, 1.5]).view(3, 1, 1).expand(1, 3, 3, 2, 2)[:, :, 0]
+    torch.testing.assert_close(undo_normalise(normalise(beyond)), beyond)
 
 
 def test_the_loss_is_taken_in_normalised_space():

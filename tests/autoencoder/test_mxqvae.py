@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.layers.transformer import TransformerConfig
+from mxqvae.pretrained import load_pretrained, save_pretrained
 
 AVERAGING = QuantizerConfig(num_codes=10, code_size=6, average_decay=0.9, reset_below=0.1)
 
@@ -198,17 +200,48 @@ class TestLoss:
         assert sum(totals[-5:]) < 0.9 * sum(totals[:5])
 
 
+class TestPerceptualLoss:
+    def test_it_reaches_the_decoder(self):
+        model = MXQVAE(config(perceptual_weight=0.5, masking=None))
+        losses, weights = model.loss(pairs(2)), list(model.image_decoder.parameters())
+        parts = losses.image + losses.caption + losses.codebook + 0.25 * losses.commitment
+        torch.testing.assert_close(losses.total, parts + 0.5 * losses.perceptual)
+        assert all(gradient.any() for gradient in torch.autograd.grad(losses.perceptual, weights))
+
+    def test_without_it_nothing_changes_and_nothing_is_needed(self, no_feature_package: None):
+        model, batch = MXQVAE(config(masking=None)), pairs(4)
+        losses = model.loss(batch)
+        assert losses.total.equal(losses.image + losses.caption + losses.codebook + 0.25 * losses.commitment)
+        assert float(losses.perceptual) == 0
+
+    def test_its_network_is_no_part_of_the_model(self, tmp_path: Path, no_feature_package: None):
+        weighed = config(perceptual_weight=0.5)
+        model = MXQVAE(weighed)
+        assert model.state_dict().keys() == MXQVAE(config()).state_dict().keys()
+        save_pretrained(tmp_path, weighed, model)
+        loaded = load_pretrained(tmp_path, MXQVAEConfig, MXQVAE, "mend it")  # to sample takes no package
+        assert loaded.config == weighed
+        assert loaded.state_dict().keys() == model.state_dict().keys()
+
+    def test_a_trained_model_does_not_hold_it(self):
+        model = MXQVAE(config(perceptual_weight=0.5))
+        before = list(model.state_dict())
+        model.loss(pairs(2)).total.backward()
+        assert list(model.state_dict()) == before
+
+
 class TestSummary:
     def test_figures_are_means_over_steps(self):
         model = MXQVAE(config())
         sums = AutoencoderLosses(
-            *(torch.tensor(float(value)) for value in (8, 4, 2, 1, 0.5, 3)),
+            *(torch.tensor(float(value)) for value in (8, 4, 6, 2, 1, 0.5, 3)),
             usage=torch.tensor([30, 10, 0, 0, 0, 0, 0, 0, 0, 0]),
         )
         figures = model.summarise(sums, 4)
         assert figures == {
             "total": 2.0,
             "image": 1.0,
+            "perceptual": 1.5,
             "caption": 0.5,
             "codebook": 0.25,
             "commitment": 0.125,
@@ -229,6 +262,11 @@ class TestConfig:
 
     def test_one_codebook_is_everywhere(self):
         assert (config().num_codes, config().segments) == (10, ())
+
+    @pytest.mark.parametrize("weight", [-0.1, math.nan, "much"])
+    def test_a_perceptual_weight_is_a_number_from_0_up(self, weight: Any):
+        with pytest.raises(ValidationError, match="perceptual_weight"):
+            config(perceptual_weight=weight)
 
     @pytest.mark.parametrize("vocab_size", [0, 4])
     def test_there_is_a_word_beside_the_special_tokens(self, vocab_size: int):

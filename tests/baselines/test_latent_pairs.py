@@ -1,14 +1,18 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mxqvae.baselines import latent_pairs
 from mxqvae.baselines.latent_pairs import (
     LatentPairGenerator,
     LatentPairsTraining,
+    encode_latents,
     holds_latent_pairs,
     train_latent_pairs,
     with_seed,
@@ -72,6 +76,44 @@ def test_another_seed_is_another_training():
     other = with_seed(TRAINING, 7)
     assert (other.mmvae.seed, other.joint_gan.seed) == (7, 7)
     assert dataclasses.replace(other.mmvae, seed=0) == TRAINING.mmvae
+
+
+class TestMirrored:
+    MIRRORED = dataclasses.replace(TRAINING, horizontal_flip=True)
+
+    def test_half_of_the_images_are_mirrored_and_the_run_is_another(
+        self, caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        runs: list[dict[str, Any]] = []
+
+        def not_trained(model: Any, batch_of: Any, num_pairs: int, *others: Any, **options: Any) -> float:
+            runs.append({"batch_of": batch_of, "num_pairs": num_pairs, "identity": options["identity"]})
+            return 0.0
+
+        monkeypatch.setattr(latent_pairs, "train", not_trained)
+        for training in (TRAINING, self.MIRRORED):
+            train_latent_pairs(caption_mnist_small, tmp_path / str(training.horizontal_flip), training)
+        assert [run["num_pairs"] for run in runs] == [300, 300, 300, 600]
+        assert len({run["identity"] for run in runs}) == 4
+        rows = torch.arange(100)
+        upright, seen = (run["batch_of"](rows).images for run in runs[::2])
+        is_mirrored = (seen != upright).flatten(1).any(1)
+        assert 30 < is_mirrored.sum() < 70
+        assert seen[is_mirrored].equal(upright[is_mirrored].flip(3))
+
+    def test_their_latents_are_further_ones(self, model: Path, caption_mnist_small: Path):
+        generator = LatentPairGenerator.from_pretrained(model)
+        pairs = PairDataset.from_parquet(caption_mnist_small, "test")
+        mirrored = PairDataset(pairs.images.flip(2), pairs.captions)
+        token_ids = generator.tokenizer.encode(pairs.captions)
+        both = encode_latents(generator.mmvae, [pairs.images_of, pairs.mirrored_images_of], token_ids)
+        for number, side in enumerate((pairs, mirrored)):
+            one = encode_latents(generator.mmvae, [side.images_of], token_ids)
+            assert both.image.split(60)[number].equal(one.image)
+            assert both.text.split(60)[number].equal(one.text)
+
+    def test_a_seed_leaves_it(self):
+        assert with_seed(self.MIRRORED, 7).horizontal_flip
 
 
 def test_a_folder_of_something_else_is_left_alone(caption_mnist_small: Path, tmp_path: Path):

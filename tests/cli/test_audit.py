@@ -9,7 +9,8 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 NOTE = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; see docs/audit.md\n"
+    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
+    "docs/audit.md\n"
 )
 
 
@@ -27,6 +28,10 @@ def test_a_data_set(run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_p
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert "holds an audit of other pairs" in err
+    code, out, err = run(*arguments, "--split", "test", "--num-worst", 0, "--overwrite", "--json")
+    assert (code, json.loads(out)["num_new"]) == (0, 0)
+    code, out, err = run(*arguments, "--num-worst", 0, "--overwrite", "--json")
+    assert (code, json.loads(out)["num_new"]) == (0, 360)
 
 
 def test_a_sample_folder(run: Run, samples: Path, tiny_model: Path, tmp_path: Path):

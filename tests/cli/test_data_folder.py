@@ -78,8 +78,33 @@ def test_named_splits_are_kept(run: Run, photos: Path, tmp_path: Path):
     ]
     assert PairDataset.from_parquet(out, "validation").captions[0] == "Colour 20."
     card = (out / "README.md").read_text()
-    assert "Splits are those that the source names." in card
+    assert "Splits are those that the source names;" in card
+    assert "Splits are those that the source names; --new-splits deals others." in stdout
     assert "{split: validation, path: data/validation-*.parquet}" in card
+
+
+def test_splits_in_folders_are_kept_or_dealt_anew(run: Run, photos: Path, tmp_path: Path):
+    for split, numbers in (("train", range(8, 15)), ("test", range(15, 30))):
+        (tmp_path / "parts" / split).mkdir(parents=True)
+        for number in numbers:
+            for suffix in ("png", "txt"):
+                name = f"{number:02}.{suffix}"
+                (photos / name).rename(tmp_path / "parts" / split / name)
+    arguments = (tmp_path / "parts", "--image-size", 16, "--processes", 1)
+    code, stdout, _ = run(*COMMAND, *arguments, "--out", tmp_path / "kept")
+    assert code == 0
+    assert stdout.startswith("train: 7 images, 14 captions\ntest: 15 images, 30 captions\n")
+    code, stdout, _ = run(*COMMAND, *arguments, "--out", tmp_path / "new", "--new-splits")
+    assert code == 0
+    assert not stdout.startswith("train: 7 images")
+    assert "the source names" not in stdout
+    code, _, err = run(
+        *COMMAND, *arguments, "--out", tmp_path / "x", "--new-splits", "--split-column", "part"
+    )
+    assert (code, err) == (
+        2,
+        "mxqvae: error: --split-column part names splits; leave it or --new-splits out\n",
+    )
 
 
 def test_strict(run: Run, photos: Path, tmp_path: Path):
@@ -88,7 +113,7 @@ def test_strict(run: Run, photos: Path, tmp_path: Path):
     error = [line for line in stderr.splitlines() if line.startswith("mxqvae: error")]
     assert error == [
         "mxqvae: error: 05.png: image is damaged or of an unknown format (unknown format); mend it, or leave "
-        "out --strict (it is then left out)"
+        "out --strict (then: left out)"
     ]
     assert not (tmp_path / "out").exists()
 
@@ -141,3 +166,14 @@ def test_a_path_that_is_nothing(run: Run, tmp_path: Path):
     assert code == 2
     assert "no such file or folder; give one, or a data set of the hub as user/name" in err
     assert err.count("\n") == 1
+
+
+def test_what_captions_belong_to_is_kept_and_told(run: Run, photos: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    arguments = ("--image-size", 16, "--processes", 1, "--pairing-note", "captions are of another photo")
+    assert run(*COMMAND, photos, "--out", out, *arguments)[0] == 0
+    config = json.loads((out / "manifest.json").read_text())["config"]
+    assert config["pairing_note"] == "captions are of another photo"
+    assert (
+        "How captions and images are paired: captions are of another photo" in (out / "README.md").read_text()
+    )

@@ -80,7 +80,7 @@ def test_a_group_lists_its_commands(run: Run):
             ["zzz"],
             f"unknown command `mxqvae zzz`; choose from {FAMILIES}",
         ),
-        (["train"], "`mxqvae train` needs one of: autoencoder, prior, reader, judge, "),
+        (["train"], "`mxqvae train` needs one of: pairs, autoencoder, prior, reader, judge, "),
         (["train", "pryor"], "unknown command `mxqvae train pryor`; did you mean `mxqvae train prior`?"),
         (
             ["reproduce", "table9"],

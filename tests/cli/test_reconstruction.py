@@ -1,12 +1,16 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mxqvae.cli.reconstruction import PERCEPTUAL_REMARK
 from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
 from mxqvae.data.mnist import Mnist
 from mxqvae.data.pairs import PairDataset
+from mxqvae.evaluation import image_quality
+from mxqvae.evaluation.image_quality import ImageQualityScore, SetDistance
 from mxqvae.generation.sample_folder import write_sample_folder
 
 Run = Callable[..., tuple[int, str, str]]
@@ -46,6 +50,24 @@ def test_the_table_tells_the_feature_space(
         assert part in out
     assert "Samples" not in out
     assert "features of real images: 12 images" in err
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2])
+def test_a_distance_that_the_loss_favours_says_so(
+    run: Run, tiny_model: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: float
+):
+    weights = tmp_path / "model"
+    shutil.copytree(tiny_model, weights)
+    config = weights / "autoencoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"perceptual_weight": weight}))
+    distance = SetDistance(num_images=12, num_real=12, frechet_distance=1.0)
+    score = ImageQualityScore(
+        num_images=12, psnr=20.0, ssim=0.5, feature_space="some", reconstructed=distance, samples=None
+    )
+    monkeypatch.setattr(image_quality, "measure_image_quality", lambda *given, **options: score)
+    code, out, _ = run("evaluate", "reconstruction", "--data", data, "--weights", weights)
+    assert code == 0
+    assert (PERCEPTUAL_REMARK in out) == (weight > 0)
 
 
 @pytest.mark.parametrize("missing", ["data", "weights", "samples"])

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import torch
 
 from mxqvae.evaluation.judge import Judge
 from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.training import loop
 
 Run = Callable[..., tuple[int, str, str]]
@@ -121,6 +123,74 @@ def test_the_prior_needs_a_trained_autoencoder(run: Run, caption_mnist_small: Pa
     assert code == 2
     assert "mxqvae train autoencoder" in err
     assert list(tmp_path.iterdir()) == []
+
+
+class TestPairs:
+    @pytest.fixture(autouse=True)
+    def tiny(self, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A recipe `tiny` for Caption MNIST, which one epoch bounds to two steps of the four."""
+        training = dataclasses.replace(tiny_recipe.autoencoder_training, batch_size=150)
+        bounded = {"autoencoder_training": training, "max_epochs": 1, "for_caption_mnist": True}
+        monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny_recipe, **bounded))
+
+    def test_all_parts_are_trained_and_done_ones_left_alone(
+        self, run: Run, caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        command = ("train", "pairs", "--recipe", "tiny", "--data", caption_mnist_small, "--out", tmp_path)
+        step, steps = loop.training_step, []
+
+        def stop_in_the_prior(*arguments):
+            steps.append(arguments)
+            if len(steps) == 4:
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        monkeypatch.setattr(loop, "training_step", stop_in_the_prior)
+        code, out, _ = run(*command)
+        assert code == 130
+        assert [line.partition(",")[0] for line in out.splitlines()] == ["autoencoder"]
+        code, out, _ = run(*command)
+        assert code == 0
+        assert [line.partition(",")[0] for line in out.splitlines()] == ["autoencoder", "prior", "reader"]
+        # Two steps of stage 1, four of the prior and of the reader; the stopped one is not done.
+        assert len(steps) == 2 + 4 + 4 + 1
+        weights = {path: path.read_bytes() for path in tmp_path.glob("*/model.safetensors")}
+        assert len(weights) == 3
+        assert run(*command)[0] == 0
+        assert len(steps) == 11
+        assert {path: path.read_bytes() for path in weights} == weights
+        (pairs,) = PairGenerator.from_pretrained(tmp_path).sample(2)
+        assert len(pairs.captions) == 2
+
+    def test_a_number_of_steps_that_was_asked_for_is_taken(
+        self, run: Run, caption_mnist_small: Path, tmp_path: Path
+    ):
+        command = ("train", "autoencoder", "--recipe", "tiny", "--data", caption_mnist_small, "--out")
+        for out, changes, num_steps in (("a", (), 2), ("b", ("--set", "num_steps=3"), 3)):
+            code, _, err = run(*command, tmp_path / out, *changes)
+            assert code == 0
+            assert ("2 steps in place of 4" in err) == (not changes)
+            log = (tmp_path / out / "runs" / "autoencoder" / "log.jsonl").read_text().splitlines()
+            assert json.loads(log[-1])["step"] == num_steps
+
+
+@pytest.mark.parametrize("stage", ["pairs", "autoencoder", "prior", "reader", "joint-gan"])
+def test_the_recipe_follows_the_data(
+    run: Run, caption_mnist_small: Path, coloured_photos: Path, tmp_path: Path, stage: str
+):
+    (tmp_path / "notes.txt").touch()  # so that nothing is trained
+    for data, fitting, other in (
+        (caption_mnist_small, "caption-mnist-cpu", "pairs-cpu"),
+        (coloured_photos, "pairs-cpu", "caption-mnist-cpu"),
+    ):
+        command = ("train", stage, "--data", data, "--out", tmp_path)
+        code, _, err = run(*command)
+        assert code == 2
+        assert err.startswith(f"recipe {fitting}, by what the data set is; --recipe names another\n")
+        code, _, err = run(*command, "--recipe", other)
+        assert code == 2
+        assert err.startswith(f"mxqvae: error: recipe '{other}' is for ")
+        assert err.count("\n") == 1
 
 
 def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, tiny_model: Path):

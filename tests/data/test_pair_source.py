@@ -194,7 +194,9 @@ def test_bad_data_sets(several: Path, split: str | None, message: str):
 def test_folders_of_other_things(tmp_path: Path):
     with pytest.raises(MxqvaeError, match="nowhere is not a folder"):
         open_pairs(tmp_path / "nowhere")
-    with pytest.raises(MxqvaeError, match="neither data"):
+    with pytest.raises(
+        MxqvaeError, match=r"neither data/\*\.parquet .*; make .* `mxqvae data folder /.* --out DATA`"
+    ):
         open_pairs(tmp_path)
     (tmp_path / "metadata.jsonl").write_text("{}")
     with pytest.raises(MxqvaeError, match="has no splits; leave --split out"):

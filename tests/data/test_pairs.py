@@ -1,3 +1,4 @@
+import hashlib
 import io
 import shutil
 from collections.abc import Callable
@@ -85,6 +86,23 @@ class TestReading:
         assert pairs.captions == columns["caption"]
         np.testing.assert_array_equal(pairs.images.numpy(), some_pixels(30))
         assert len(PairDataset.from_parquet(folder, "test")) == 1
+
+    def test_rows_at_a_time(self, write: Write, monkeypatch: pytest.MonkeyPatch):
+        """So that encoded and decoded images are never all in memory together."""
+        columns: dict[str, Any] = some_columns(7) | {
+            "slots": [[{"digit": 1, "position": "centre", "colour": "red"}]] * 7
+        }
+        folder = write(columns)
+        whole = PairDataset.from_parquet(folder, "train")
+        monkeypatch.setattr("mxqvae.data.pairs.IMAGES_AT_A_TIME", 3)
+        pairs = PairDataset.from_parquet(folder, "train")
+        assert pairs.images.equal(whole.images)
+        assert (pairs.captions, pairs.slots) == (whole.captions, whole.slots)
+        columns["image"][5]["bytes"] = b"no image"
+        with pytest.raises(MxqvaeError, match=r"parquet, row 5: image damaged"):
+            PairDataset.from_parquet(write(columns), "train")
+        with pytest.raises(MxqvaeError, match=r"parquet, row 4: caption is empty"):
+            PairDataset.from_parquet(write(some_columns(7) | {"caption": [*"abcd", None, *"ef"]}), "train")
 
     def test_other_formats_and_modes_become_rgb(self, write: Write):
         grey = some_pixels(1)[0, :, :, 0]
@@ -182,12 +200,22 @@ class TestForModels:
         assert PairDataset(images.clone(), list(captions)).digest() == pairs.digest()
         assert len({pairs.digest(), *(other.digest() for other in others)}) == 4
 
+    def test_the_digest_does_not_depend_on_how_many_images_are_hashed_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ):
+        pairs = PairDataset(torch.from_numpy(some_pixels(5)), list("abcde"))
+        at_once = pairs.digest()
+        monkeypatch.setattr("mxqvae.data.pairs.IMAGES_AT_A_TIME", 2)
+        assert pairs.digest() == at_once
+        # Checkpoints and codes of earlier versions name it.
+        content = some_pixels(5).tobytes() + np.arange(5).tobytes() + b'["a", "b", "c", "d", "e"]'
+        assert at_once == hashlib.sha256(content).hexdigest()
+
     def test_mirrored_images_have_left_and_right_exchanged(self):
         pairs = PairDataset(torch.from_numpy(some_pixels(3)), ["a", "b", "c"])
-        mirrored = pairs.mirrored()
-        np.testing.assert_array_equal(mirrored.images.numpy(), some_pixels(3)[:, :, ::-1])
-        assert mirrored.captions == pairs.captions
-        assert mirrored.mirrored().images.equal(pairs.images)
+        rows = torch.tensor([2, 0])
+        mirrored = pairs.mirrored_images_of(rows)
+        assert mirrored.equal(to_floats(torch.from_numpy(some_pixels(3)[[2, 0], :, ::-1].copy())))
 
 
 class TestFiles:

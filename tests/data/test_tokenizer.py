@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mxqvae.data import tokenizer as tokenizer_module
 from mxqvae.data.caption_grammar import compose_caption
 from mxqvae.data.caption_mnist import draw_pairs
 from mxqvae.data.pairs import PairDataset
@@ -187,6 +189,34 @@ class TestCounting:
     def test_what_is_cut_counts_too(self, captions: list[str]):
         short = CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=5)
         assert short.count_tokens(captions) == SUBWORDS.count_tokens(captions)
+
+    def test_a_few_at_a_time_without_padding(self, monkeypatch: pytest.MonkeyPatch):
+        # With padding, a single long caption would make each as large as itself.
+        assert SUBWORDS._without_length.padding is None
+        monkeypatch.setattr(tokenizer_module, "COUNTED_AT_ONCE", 2)
+        taken = []
+
+        def captions() -> Iterator[str]:
+            for caption in (PROSE[0], PROSE[1], " ".join(["dog"] * 500), PROSE[0]):
+                taken.append(caption)
+                yield caption
+
+        counts = tokenizer_module._count_tokens(SUBWORDS._without_length, captions())
+        assert next(counts) == SUBWORDS.count_tokens(PROSE)[0]
+        assert len(taken) == 2
+        assert list(counts)[1] > 500
+
+    def test_the_same_subwords_for_another_length(self, tmp_path: Path):
+        for tokenizer, name in (
+            (CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=7), "one.json"),
+            (SUBWORDS.with_max_length(7), "other.json"),
+        ):
+            assert tokenizer.max_length == 7
+            tokenizer.save(tmp_path / name)
+        assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+        assert SUBWORDS.max_length != 7
+        with pytest.raises(ValueError, match="whole words"):
+            COLOURS.with_max_length(7)
 
 
 class TestSubwords:

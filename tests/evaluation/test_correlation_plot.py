@@ -89,6 +89,18 @@ def test_the_poster_s_rows_are_dashed_and_in_quad4_only():
         assert of_poster["Only Sharing C, poster"].get_color() != ours
 
 
+def test_rows_that_coincide_are_both_seen():
+    figure = draw_correlation({"MXQ-VAE": OURS, "w/o TC": OURS, "w/o IM": WITHOUT_IM}, {})
+    for axes in figure.axes:
+        drawn = [bars[0] for bars in axes.containers]
+        widths, sizes = ([line.get_linewidth() for line in drawn], [line.get_markersize() for line in drawn])
+        assert [line.get_zorder() for line in drawn] == [drawn[0].get_zorder()] * 3  # in order, so
+        assert widths == sorted(set(widths), reverse=True)
+        assert sizes == sorted(set(sizes), reverse=True)
+        assert len({line.get_marker() for line in drawn}) == 3
+        assert {line.get_markerfacecolor() for line in drawn} == {"none"}
+
+
 def test_the_legend_names_every_line_once():
     figure = draw_correlation({"MXQ-VAE": OURS, "w/o IM": WITHOUT_IM}, {"MXQ-VAE": POSTER_ROWS["MXQ-VAE"]})
     (legend,) = figure.legends

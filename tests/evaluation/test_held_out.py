@@ -1,5 +1,6 @@
 import torch
 
+from mxqvae.data.caption_grammar import Slot
 from mxqvae.data.pairs import PairDataset
 from mxqvae.evaluation.held_out import one_pair_per_image
 
@@ -27,3 +28,10 @@ def test_pairs_of_one_caption_each_stay_as_they_are():
     pairs = one_pair_per_image(PairDataset(IMAGES, list("abcd")))
     assert pairs.captions == list("abcd")
     assert pairs.images.equal(IMAGES)
+
+
+def test_slots_stay_with_their_images():
+    slots = [(Slot("centre", digit, "red"),) for digit in range(3)]
+    numbers = torch.tensor([2, 2, 0])
+    pairs = one_pair_per_image(PairDataset(IMAGES, list("abc"), slots, image_numbers=numbers))
+    assert pairs.slots == [slots[0], slots[2]]

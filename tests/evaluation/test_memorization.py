@@ -1,29 +1,28 @@
-import io
 import json
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from mxqvae.errors import MxqvaeError
+from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.pairs import PairDataset
 from mxqvae.evaluation import memorization
 from mxqvae.evaluation.memorization import (
-    Neighbours,
+    FoundNeighbours,
+    Kinds,
     Reference,
     find_neighbours,
+    kinds_of,
     measure_memorization,
-    nearest_training_images,
     neighbour_sheet,
-    reconstruct_images,
+    reconstruct_pairs,
     score_neighbours,
 )
+from mxqvae.evaluation.nearest_images import Neighbours, nearest_training_images
 from mxqvae.generation.contact_sheet import MARGIN, contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
-from mxqvae.progress import LineProgress
 
 
 def draw_images(num: int, seed: int = 0, height: int = 20, width: int = 13) -> Tensor:
@@ -33,105 +32,6 @@ def draw_images(num: int, seed: int = 0, height: int = 20, width: int = 13) -> T
     lit = torch.rand(num, height // 4 + 1, width // 4 + 1, 3) < 0.3
     lit = lit.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :height, :width]
     return images * lit
-
-
-def brute_force(images: Tensor, training: Tensor) -> Neighbours:
-    """Whole numbers in float64, every difference taken."""
-    gaps = images.flatten(1).double()[:, None] - training.flatten(1).double()
-    squares, indices = gaps.square().sum(-1).min(1)
-    return Neighbours(indices, (squares / images[0].numel()).sqrt() / 255)
-
-
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that few images make many blocks, the last ones not full."""
-    monkeypatch.setattr(memorization, "IMAGES_AT_A_TIME", 5)
-    monkeypatch.setattr(memorization, "TRAINING_IMAGES_AT_A_TIME", 7)
-
-
-class TestNearest:
-    @pytest.mark.parametrize("size", [(20, 13), (64, 64), (8, 8), (1, 1)])
-    @pytest.mark.usefixtures("small_blocks")
-    def test_it_is_what_brute_force_finds(self, size: tuple[int, int]):
-        images, training = draw_images(23, 1, *size), draw_images(31, 2, *size)
-        found, expected = nearest_training_images(images, training), brute_force(images, training)
-        assert found.indices.equal(expected.indices)
-        assert found.distances.equal(expected.distances)
-
-    def test_it_is_what_torch_finds(self):
-        images, training = draw_images(40, 1), draw_images(50, 2)
-        distances = torch.cdist(images.flatten(1).double() / 255, training.flatten(1).double() / 255)
-        found = nearest_training_images(images, training)
-        assert found.indices.equal(distances.argmin(1))
-        torch.testing.assert_close(found.distances, distances.amin(1) / images[0].numel() ** 0.5)
-
-    @pytest.mark.usefixtures("small_blocks")
-    def test_training_images_find_themselves(self):
-        training = draw_images(30)
-        found = nearest_training_images(training, training)
-        assert found.indices.equal(torch.arange(30))
-        assert not found.distances.any()
-
-    @pytest.mark.usefixtures("small_blocks")
-    def test_the_first_of_equals_is_named(self):
-        training = draw_images(15)
-        found = nearest_training_images(training, torch.cat([training, training]))
-        assert found.indices.equal(torch.arange(15))
-
-    @pytest.mark.usefixtures("small_blocks")
-    def test_permuted_images_have_permuted_neighbours(self):
-        images, training, order = draw_images(17, 1), draw_images(20, 2), torch.randperm(17)
-        found, permuted = (nearest_training_images(each, training) for each in (images, images[order]))
-        assert permuted.indices.equal(found.indices[order])
-        assert permuted.distances.equal(found.distances[order])
-
-    @pytest.mark.usefixtures("small_blocks")
-    def test_permuted_training_images_are_found_where_they_went(self):
-        images, training, order = draw_images(17, 1), draw_images(20, 2), torch.randperm(20)
-        found, permuted = (nearest_training_images(images, each) for each in (training, training[order]))
-        assert order[permuted.indices].equal(found.indices)
-        assert permuted.distances.equal(found.distances)
-
-    @given(st.integers(1, 19))
-    def test_more_training_images_are_never_farther(self, num: int):
-        images, training = draw_images(6, 1), draw_images(20, 2)
-        few, all_ = (nearest_training_images(images, each).distances for each in (training[:num], training))
-        assert bool((all_ <= few).all())
-
-    def test_one_step_of_one_pixel_in_a_bright_image_is_not_rounded_away(self):
-        """Squared norms near 8e8, a difference of 1: float32 cannot tell them apart."""
-        training = torch.full((2, 64, 64, 3), 255, dtype=torch.uint8)
-        training[0, 40, 50, 1] = 253
-        image = training[1:].clone()
-        image[0, 40, 50, 1] = 254
-        image[0, 0, 0, 0] = 254
-        found = nearest_training_images(image, training)
-        assert found.indices.tolist() == [0]
-        assert float(found.distances) == pytest.approx((2 / 12288) ** 0.5 / 255, rel=1e-12)
-
-    def test_the_unit(self):
-        black = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-        assert nearest_training_images(255 - black, black).distances.tolist() == [1.0]
-        assert nearest_training_images(51 + black, black).distances.tolist() == pytest.approx([0.2])
-
-    def test_progress_counts_images(self):
-        stream = io.StringIO()
-        nearest_training_images(draw_images(3), draw_images(4), progress=LineProgress(stream))
-        assert stream.getvalue().startswith("nearest training images: 3 images in ")
-
-    @pytest.mark.parametrize(
-        ("images", "training", "message"),
-        [
-            (torch.zeros(2, 8, 8, 3), draw_images(2), r"images must be .* not \(2, 8, 8, 3\) torch.float32"),
-            (draw_images(2), draw_images(2)[0], r"training images must be .* not \(20, 13, 3\) torch.uint8"),
-            (draw_images(0), draw_images(2), "no images to compare; give at least one"),
-            (draw_images(2), draw_images(0), "no training images to compare; give at least one"),
-            (draw_images(2), draw_images(2, 0, 8, 9), "images are 13x20 but the training images 9x8; give"),
-        ],
-    )
-    def test_messages(self, images: Tensor, training: Tensor, message: str):
-        with pytest.raises(MxqvaeError, match=message):
-            nearest_training_images(images, training)
 
 
 class TestScore:
@@ -177,11 +77,13 @@ class TestScore:
     def test_reconstructions_are_what_stage_1_decodes(
         self, tiny_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(memorization, "IMAGES_AT_A_TIME", 2)
+        monkeypatch.setattr(memorization, "CODES_AT_A_TIME", 2)
         indices = torch.randint(16, (5, 8))
-        images = reconstruct_images(tiny_generator, indices)
+        images, captions = reconstruct_pairs(tiny_generator, indices)
         assert (images.shape, images.dtype) == ((5, 64, 64, 3), torch.uint8)
-        assert np.abs(images.numpy().astype(int) - tiny_generator.decode(indices).images).max() <= 1
+        decoded = tiny_generator.decode(indices)
+        assert np.abs(images.numpy().astype(int) - decoded.images).max() <= 1
+        assert captions == decoded.captions
 
     def test_the_quantiles_are_numpy_s(self):
         found = find_neighbours(draw_images(37, 1), draw_images(20, 2), draw_images(37, 3))
@@ -192,6 +94,86 @@ class TestScore:
     def test_it_is_plain_json(self):
         tree = asdict(measure_memorization(draw_images(3, 1), draw_images(4, 2), draw_images(3, 3)))
         assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+
+
+class TestMirrored:
+    def test_the_training_images_are_searched_on_both_sides(self):
+        samples, training, test = draw_images(23, 1), draw_images(31, 2), draw_images(23, 3)
+        both = torch.cat([training, training.flip(2)])
+        found = find_neighbours(samples, training, test, test, mirrored=True)
+        assert found.num_training == 31
+        assert found.reconstructed is not None
+        for images, neighbours in (
+            (samples, found.samples),
+            (test, found.test),
+            (test, found.reconstructed),
+        ):
+            expected = nearest_training_images(images, both)
+            assert neighbours.indices.equal(expected.indices % 31)
+            assert neighbours.distances.equal(expected.distances)
+            assert neighbours.mirrored is not None
+            assert neighbours.mirrored.equal(expected.indices >= 31)
+
+    def test_mirrored_copies_are_copies(self):
+        training, test = draw_images(20, 1), draw_images(20, 2)
+        found = find_neighbours(training.flip(2), training, test, mirrored=True)
+        assert score_neighbours(found).samples.num_copies == 20
+        assert measure_memorization(training.flip(2), training, test).samples.num_copies < 20
+
+    def test_the_sheet_shows_them_mirrored(self):
+        training = draw_images(4)
+        found = find_neighbours(training[:1].flip(2), training, training, mirrored=True).samples
+        sheet = neighbour_sheet(training[:1].flip(2), ["a"], training, ["b"] * 4, found)
+        pictures = training[:1].flip(2).expand(2, -1, -1, -1).numpy()
+        texts = ["Sample 0: a", "Training pair 0, mirrored, distance 0.000: b"]
+        assert sheet.tobytes() == contact_sheet(pictures, texts).tobytes()
+
+
+class TestKinds:
+    def test_a_sample_is_held_against_its_own_kind(self):
+        """Copies of a crowded kind, each farther than the nearest images of an empty kind."""
+        test = torch.tensor([*[0.01] * 20, *[1.0] * 20], dtype=torch.float64)
+        samples = torch.tensor([*[0.02] * 20, *[0.5] * 20], dtype=torch.float64)
+        kinds = Kinds([*["Single"] * 20, *["Quad4"] * 20], [*["Single"] * 20, *["Quad4"] * 20])
+        of_samples, of_test = (
+            Neighbours(torch.zeros(40, dtype=torch.int64), distances) for distances in (samples, test)
+        )
+        found = FoundNeighbours(of_samples, of_test, num_training=1)
+        score = score_neighbours(found, kinds)
+        assert (score.nearer_than_p05, score.nearer_than_p05_of_kind) == (0, 0.5)
+        assert score.nearer_than_median_of_kind == 0.5
+
+    def test_the_share_is_the_mean_of_the_kinds_by_their_weights(self):
+        samples, test, training = draw_images(60, 1), draw_images(60, 2), draw_images(30, 3)
+        names = ["Single"] * 45 + ["Quad1"] * 15
+        kinds = Kinds(names, (names[::-1] * 2)[:60])
+        score = measure_memorization(samples, training, test, test, kinds=kinds)
+        found = find_neighbours(samples, training, test)
+        expected = 0.0
+        for kind, weight in (("Single", 0.75), ("Quad1", 0.25)):
+            own, others = (
+                found.distances[torch.tensor([name == kind for name in kinds_])]
+                for found, kinds_ in ((found.samples, kinds.samples), (found.test, kinds.test))
+            )
+            expected += weight * float((own < np.quantile(others.numpy(), 0.05)).double().mean())
+        assert score.nearer_than_p05_of_kind == pytest.approx(expected)
+        assert score.reconstructed is not None
+        assert score.reconstructed.nearer_than_p05_of_kind == score.nearer_than_p05_of_kind
+
+    def test_without_a_kind_a_sample_is_held_against_all(self):
+        samples, test, training = draw_images(30, 1), draw_images(30, 2), draw_images(30, 3)
+        kinds = Kinds([None] * 30, ["Single"] * 15 + ["Quad1"] * 15)
+        score = measure_memorization(samples, training, test, kinds=kinds)
+        assert score.nearer_than_p05_of_kind == score.nearer_than_p05
+        assert score.nearer_than_median_of_kind == score.nearer_than_median
+
+    def test_captions_and_slots_tell_them(self):
+        images = torch.zeros(2, 8, 8, 3, dtype=torch.uint8)
+        slots = [(Slot("centre", 1, "red"),), (Slot("upper left", 1, "red"), Slot("lower left", 2, "red"))]
+        test = PairDataset(images, ["a", "b"], slots)
+        captions = ["This is red 7.", "A bird.", "The top left 7 is red."]
+        assert kinds_of(captions, test) == Kinds(["Single", None, "Quad1"], ["Single", "Quad2"])
+        assert kinds_of(captions, PairDataset(images, ["a", "b"])) is None
 
 
 class TestSheet:

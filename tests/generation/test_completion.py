@@ -10,7 +10,15 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.completion import CompletionConfig, Completions, complete
+from mxqvae.generation.completion import (
+    CompletionConfig,
+    Completions,
+    _Misfit,
+    _Search,
+    check_completion,
+    complete,
+)
+from mxqvae.generation.known_part import known_part
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.guidance import GuidedSequences
 from mxqvae.prior.transformer import Prior
@@ -145,6 +153,22 @@ def test_more_images_are_drawn_while_a_word_is_doubted(
     config = dataclasses.replace(SMALL, num_attempts=3)
     answers(tiny_generator, only_caption(real_pair), num=1, config=config)
     assert len(drawn) == num_attempts
+
+
+@pytest.mark.parametrize(
+    ("is_doubted", "chosen"), [([True, False, False], 1), ([False] * 3, 0), ([True] * 3, 0)]
+)
+def test_what_holds_no_doubted_word_is_chosen_first(
+    tiny_generator: PairGenerator, real_pair, monkeypatch, is_doubted: list[bool], chosen: int
+):
+    autoencoder = check_completion(tiny_generator)
+    part = known_part(half_of_both(real_pair), autoencoder.config)
+    search = _Search(tiny_generator, autoencoder, SMALL)
+    misfit = _Misfit(torch.tensor([1.0, 2.0, 3.0]), torch.tensor(is_doubted))
+    monkeypatch.setattr(search, "_misfit", lambda part, pairs: misfit)
+    pairs = join(*[real_pair] * 3)
+    pairs.token_ids[:, 0] = torch.arange(3)
+    assert search._best(part, pairs).token_ids[0, 0] == chosen
 
 
 def test_seeds_differ(tiny_generator: PairGenerator, real_pair: PairBatch):

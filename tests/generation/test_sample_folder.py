@@ -45,6 +45,13 @@ def test_captions_are_read_without_images(folder: Path):
     assert read_sample_captions(folder) == captions
 
 
+def test_the_first_pairs_are_read_without_the_others(folder: Path):
+    (folder / "00003.png").unlink()
+    images, captions = read_sample_folder(folder, 3)
+    np.testing.assert_array_equal(images, IMAGES[:3])
+    assert captions == CAPTIONS[:3]
+
+
 def test_metadata_tells_seed_and_sample_number(tmp_path: Path):
     write_sample_folder(batches(), tmp_path / "samples", seed=3, first=1000)
     lines = (tmp_path / "samples" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()

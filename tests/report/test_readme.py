@@ -17,6 +17,16 @@ def test_an_unknown_row_is_refused(table1_result: Table1Result, table2_result: T
         render_blocks([dataclasses.replace(table1_result, row="I&T")])
 
 
+def test_photos_and_rows_of_ours_alone_stand_in_blocks_of_their_own(table1_result: Table1Result):
+    alone = render_blocks([table1_result])
+    photos = dataclasses.replace(table1_result, data_set="photos")
+    with_photos = render_blocks([photos, table1_result])
+    assert {name for name in alone if alone[name] != with_photos[name]} == {"table1-photos", "runs"}
+    extra = dataclasses.replace(table1_result, row="MXQ-VAE, masks only")
+    with_extra = render_blocks([extra, table1_result])
+    assert {name for name in alone if alone[name] != with_extra[name]} == {"table1", "table1-kinds", "runs"}
+
+
 def test_only_what_stands_between_the_marks_changes(table2_result: Table2Result, tmp_path: Path):
     write_result(table2_result, tmp_path / "results")
     readme = tmp_path / "README.md"

@@ -4,8 +4,10 @@ from statistics import fmean
 
 import pytest
 
-from mxqvae.data.caption_grammar import KINDS
-from mxqvae.evaluation.consistency import ConsistencyScore
+from mxqvae.data.caption_grammar import COLOURS, KINDS
+from mxqvae.evaluation.consistency import ConsistencyScore, Proportion
+from mxqvae.evaluation.diversity import measure_diversity
+from mxqvae.evaluation.memorization import Reference
 from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
 from mxqvae.results import Table2Result
 
@@ -26,47 +28,115 @@ def test_the_poster_s_averages_follow_from_its_cells_but_for_the_footnote(label:
 
 def test_ours_stands_below_the_poster_with_the_difference(table2_result: Table2Result, row: Row):
     block = render_table2([table2_result])
-    assert row(block, "**MXQ-VAE**", "poster") == ["0.998", "0.997", "0.994", "0.996", "0.974", "0.992"]
-    shares = ["1.000", "1.000", "1.000", "1.000", "0.900", "0.980"]
+    assert row(block, "**MXQ-VAE**", "poster") == [
+        *("0.998", "0.997", "0.994", "0.996", "0.974", "0.992"),
+        "–",
+    ]
+    shares = ["1.000", "1.000", "1.000", "1.000", "0.900", "0.980", "0.980"]
     assert row(block, "", "**ours**") == [f"**{share}**" for share in shares]
-    differences = ["+0.002", "+0.003", "+0.006", "+0.004", "−0.074 miss", "−0.012 miss"]
+    differences = ["+0.002", "+0.003", "+0.006", "+0.004", "−0.074 miss", "−0.012 miss", "–"]
     assert row(block, "", "difference") == differences
-    assert row(block, "", "ours, slot by slot")[-2:] == ["0.975", "0.995"]
-    assert row(block, "Real test pairs", "ceiling") == ["1.000"] * 6
-    assert row(block, "Test pairs, captions shuffled", "floor") == ["0.000"] * 6
-    assert row(block, r"I\_T\_Emb", "poster")[-1] == "0.945 ¹"
+    assert row(block, "", "ours, slot by slot")[-3:] == ["0.975", "0.995", "0.991"]
+    assert row(block, "Real test pairs", "ceiling") == ["1.000"] * 7
+    assert row(block, "Test pairs, captions shuffled", "floor") == ["0.000"] * 7
+    assert row(block, r"I\_T\_Emb", "poster")[-2] == "0.945 ¹"
 
 
-def test_what_drawing_anew_changed_is_shown(
+@pytest.mark.parametrize(
+    ("refined", "as_drawn", "labels"),
+    [
+        # One share for each way to draw; the samples' own is that of the fixture, .98.
+        (None, None, ["**ours**", "difference"]),
+        (
+            None,
+            0.8,
+            [
+                "**ours**, refined",
+                "difference, refined",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+        (
+            0.9,
+            0.8,
+            [
+                "**ours**, with redraws",
+                "difference, with redraws",
+                "ours, first draws",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+        (
+            0.8,
+            0.8,
+            [
+                "**ours**, with redraws",
+                "difference, with redraws",
+                "ours, codes as drawn",
+                "difference, codes as drawn",
+            ],
+        ),
+    ],
+)
+def test_what_the_paper_does_not_do_to_its_codes_is_named(
+    table2_result: Table2Result,
+    score_of: Callable[..., ConsistencyScore],
+    rows: Rows,
+    refined: float | None,
+    as_drawn: float | None,
+    labels: list[str],
+):
+    figures = table2_result.figures
+    scores = {"samples_refined": refined, "samples_as_drawn": as_drawn}
+    changed = {
+        name: score_of(**dict.fromkeys(KINDS, share)) for name, share in scores.items() if share is not None
+    }
+    result = dataclasses.replace(table2_result, figures=dataclasses.replace(figures, **changed))
+    found = [line[1] for line in rows(render_table2([result]))]
+    first = found.index(labels[0])
+    assert found[first : first + len(labels) + 1] == [*labels, "ours, slot by slot"]
+
+
+def test_codes_as_drawn_are_compared_with_the_poster_too(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):
-    assert "first draws" not in render_table2([table2_result])
-    refined = score_of(**dict.fromkeys(KINDS, 0.9))
-    figures = dataclasses.replace(
-        table2_result.figures, samples_refined=refined, samples_as_drawn=refined, drawn_anew=0.036
-    )
-    block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "ours, first draws") == ["0.900"] * 6
-    assert "as drawn" not in block
-
-
-def test_what_refinement_changed_is_shown(
-    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
-):
-    assert "as drawn" not in render_table2([table2_result])
-    as_drawn = score_of(**dict.fromkeys(KINDS, 0.8))
+    as_drawn = score_of(**(dict.fromkeys(KINDS, 0.95) | {"Quad4": 1.0}))
     figures = dataclasses.replace(table2_result.figures, samples_as_drawn=as_drawn)
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "ours, codes as drawn") == ["0.800"] * 6
+    assert row(block, "", "ours, codes as drawn") == ["0.950"] * 4 + ["1.000", "0.960", "0.960"]
+    assert row(block, "", "difference, codes as drawn") == [
+        "−0.048 miss",
+        "−0.047 miss",
+        "−0.044 miss",
+        "−0.046 miss",
+        "+0.026",
+        "−0.032 miss",
+        "–",
+    ]
 
 
 def test_a_kind_that_was_never_sampled_is_a_miss(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):
-    figures = dataclasses.replace(table2_result.figures, samples=score_of(Single=1.0))
+    singles = score_of(Single=1.0)
+    figures = dataclasses.replace(
+        table2_result.figures, samples=singles, samples_refined=singles, samples_as_drawn=singles
+    )
     block = render_table2([dataclasses.replace(table2_result, figures=figures)])
-    assert row(block, "", "**ours**") == ["**1.000**", *["**–**"] * 5]
-    assert row(block, "", "difference") == ["+0.002", *["miss"] * 5]
+    assert row(block, "", "**ours**") == ["**1.000**", *["**–**"] * 5, "**1.000**"]
+    assert row(block, "", "difference") == ["+0.002", *["miss"] * 5, "–"]
+
+
+def test_the_share_of_all_pairs_stands_beside_the_average_of_the_kinds(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+):
+    score = score_of(**dict.fromkeys(KINDS, 0.9))
+    score = dataclasses.replace(score, consistent=Proportion(rate=0.85, low=0.8, high=0.9))
+    figures = dataclasses.replace(table2_result.figures, samples_as_drawn=score)
+    block = render_table2([dataclasses.replace(table2_result, figures=figures)])
+    assert row(block, "", "ours, codes as drawn")[-2:] == ["0.900", "0.850"]
 
 
 def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, rows: Rows):
@@ -78,7 +148,57 @@ def test_rows_judged_alike_share_ceiling_and_floor(table2_result: Table2Result, 
 
 def test_measures_that_the_poster_lacks(table2_result: Table2Result, row: Row):
     cells = row(render_measures([table2_result]), "**MXQ-VAE**")
-    assert cells == ["100.00%", "0.0 points", "2 (2)", "72", "144.0: 128.0 + 16.0", "50.0%", "–"]
+    assert cells == [
+        "100.00%",
+        "0.0 points",
+        "2 of 2 expected at its mix",
+        "0.800 (0.800)",
+        "0.500 (0.500)",
+        "72",
+        "144.0: 128.0 + 16.0",
+        "–",
+        "–",
+        "50.0%",
+        "–",
+    ]
+
+
+def test_bits_stand_beside_what_stage_1_keeps_of_a_pair(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+):
+    figures = dataclasses.replace(
+        table2_result.figures, restored_captions=0.75, reconstructed=score_of(**dict.fromkeys(KINDS, 0.95))
+    )
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[6:9] == ["144.0: 128.0 + 16.0", "0.750", "0.950"]
+
+
+def test_configurations_are_held_against_what_the_same_mix_of_kinds_would_have(
+    table2_result: Table2Result, row: Row
+):
+    singles = [f"This is {colour} {digit}." for colour in COLOURS for digit in range(10)]
+    repeated = singles[:30] * 100  # 3,000 captions would name all 40
+    figures = dataclasses.replace(table2_result.figures, diversity=measure_diversity(repeated, repeated))
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[2] == "30 of 40 expected at its mix"
+
+
+def test_captions_without_slots_have_no_distances(table2_result: Table2Result, row: Row):
+    figures = dataclasses.replace(
+        table2_result.figures, diversity=measure_diversity(["This is this."], ["This is red 1."])
+    )
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[2:5] == ["0 of 0 expected at its mix", "– (0.900)", "– (0.750)"]
+
+
+def test_new_samples_are_told_kind_by_kind_where_that_was_measured(table2_result: Table2Result, row: Row):
+    by_kind = {"nearer_than_p05_of_kind": 0.0712, "nearer_than_median_of_kind": 0.5}
+    old = table2_result.figures.memorization
+    reference = Reference(distances=old.test, nearer_than_p05=0.2, nearer_than_median=0.5, **by_kind)
+    memorization = dataclasses.replace(old, reconstructed=reference, **by_kind)
+    figures = dataclasses.replace(table2_result.figures, memorization=memorization)
+    cells = row(render_measures([dataclasses.replace(table2_result, figures=figures)]), "**MXQ-VAE**")
+    assert cells[-2:] == ["50.0%; kind by kind 7.1%", "20.0%; kind by kind 7.1%"]
 
 
 def test_without_results_the_poster_stands_alone(rows: Rows):

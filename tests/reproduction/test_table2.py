@@ -1,16 +1,20 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from mxqvae.data.caption_grammar import CENTRE, Slot
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import DigitClassifierConfig
 from mxqvae.evaluation.judge import JudgeConfig
-from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
+from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
 from mxqvae.reproduction import table2
 from mxqvae.reproduction.rows import TABLE2_ROWS, Row
 from mxqvae.reproduction.table2 import Table2Reproduction, share_drawn_anew
@@ -70,6 +74,9 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     assert figures.ceiling.slots.position == 1
     assert figures.memorization.num_training == 40
     assert figures.likelihood.all_codes.num_codes == 8
+    assert figures.restored_captions == 0  # four steps teach no caption
+    assert figures.reconstructed is not None
+    assert figures.reconstructed.num_pairs == 20
     assert len(read_sample_folder(run.work / STEPS[-2]).captions) == 5
     assert json.loads((run.work / "data" / "manifest.json").read_text())["seed"] == 0
     # Stage 2 learned from pairs of its own.
@@ -77,6 +84,9 @@ def test_a_row_runs_from_raw_digits_to_a_result(run: Table2Reproduction, refuse_
     assert len(indices) == 60
     assert result.commit == current_commit()
     assert result.cost.degree == 0
+
+    assert run.picture_rows([result]) == run.results / "table2.png"
+    assert (run.results / "table2.png").exists()
 
     # Again: nothing is left to do.
     run.folder.execute(refuse_to_run(run.steps("tiny")))
@@ -105,6 +115,75 @@ def test_a_sample_with_another_image_or_caption_was_drawn_anew():
     samples, first_draws = SampleFolder(images, list("aaaa")), SampleFolder(others, list("aaba"))
     assert share_drawn_anew(samples, first_draws) == 0.5
     assert share_drawn_anew(samples, samples) == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "minutes"),
+    [("mxqvae", [4.0, 8.6, 13.6]), ("i-t", [4.0]), ("t-emb-i", [5.8])],  # tokens: 104 codes, not 72
+)
+def test_sampling_costs_by_its_codes_and_later_steps(row: str, minutes: list[float], small_run: dict):
+    steps = Table2Reproduction(**small_run).steps(row)
+    assert [step.minutes for step in steps if step.cost == "sampling"] == minutes
+
+
+class RedOnes:
+    """A judge that sees a red 1 in the middle of every image."""
+
+    def read(self, images: torch.Tensor) -> list[tuple[Slot, ...]]:
+        return [(Slot(CENTRE, 1, "red"),)] * len(images)
+
+
+def samples_of(*captions: str) -> SampleFolder:
+    return SampleFolder(np.zeros((len(captions), 64, 64, 3), dtype=np.uint8), list(captions))
+
+
+def test_rows_stand_side_by_side_with_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn: dict[str, Any] = {}
+
+    def contact_sheet(images: np.ndarray, captions: list[str], **options: Any) -> Image.Image:
+        drawn.update(num_images=len(images), captions=captions, **options)
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(table2, "contact_sheet", contact_sheet)
+    lines = {
+        "I&T": samples_of("This is red 1.", "This is blue 2.", "This is white 3."),
+        "MXQ-VAE": samples_of("This is this.", "This is red 1."),
+    }
+    table2.write_row_sheet(tmp_path / "table2.png", lines, RedOnes())
+    assert drawn == {
+        "num_images": 4,
+        "columns": 2,
+        "captions": [
+            "I&T, sample 0: This is red 1.",
+            "I&T, sample 1: This is blue 2.",
+            "MXQ-VAE, sample 0: This is this.",
+            "MXQ-VAE, sample 1: This is red 1.",
+        ],
+        "verdicts": [True, False, False, True],
+    }
+    assert (tmp_path / "table2.png").exists()
+
+
+def test_the_picture_has_each_row_that_kept_its_samples_by_the_lowest_seed(
+    small_run: dict[str, Any], table2_result: Table2Result, monkeypatch: pytest.MonkeyPatch
+):
+    pictured: dict[str, SampleFolder] = {}
+    monkeypatch.setattr(table2, "write_row_sheet", lambda path, lines, judge: pictured.update(lines))
+    monkeypatch.setattr(table2.Judge, "from_pretrained", lambda folder: RedOnes())
+    reproduction = Table2Reproduction(**small_run)
+    results = [
+        dataclasses.replace(table2_result, row=row.label, recipe=row.recipe, seed=seed)
+        for row in TABLE2_ROWS.values()
+        for seed in (8, 7, 6)
+    ]
+    assert reproduction.picture_rows(results) is None
+    for row, seed in (("mxqvae", 8), ("mxqvae", 7), ("t-i", 8)):
+        folder = small_run["work"] / f"{TABLE2_ROWS[row].recipe}-seed{seed}-samples"
+        write_sample_folder([samples_of(f"{row} {seed}", *"abcdefghij")], folder, seed=seed)
+    assert reproduction.picture_rows(results) == small_run["results"] / "table2.png"
+    first = {label: line.captions[0] for label, line in pictured.items()}
+    assert list(first.items()) == [("T&I", "t-i 8"), ("MXQ-VAE", "mxqvae 7")]
+    assert {len(line.captions) for line in pictured.values()} == {table2.NUM_PICTURED}
 
 
 def test_an_unknown_row_is_named(run: Table2Reproduction):

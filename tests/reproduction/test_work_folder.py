@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from mxqvae.errors import MxqvaeError
+from mxqvae.reproduction import work_folder
 from mxqvae.reproduction.work_folder import RECORDS_FILE, Step, WorkFolder
 from mxqvae.results import current_commit, describe_hardware
 
@@ -92,14 +94,30 @@ def test_a_step_that_fails_leaves_no_record(folder: WorkFolder, step: Callable[.
     assert folder.seconds(bad) == 0
 
 
-def test_commits_are_named_first_to_last(folder: WorkFolder, step: Callable[..., Step]):
-    steps = [step("first")]
+def test_all_commits_are_named_with_their_changes(folder: WorkFolder, step: Callable[..., Step]):
+    steps = [step("first"), step("second"), step("third"), step("fourth")]
     folder.execute(steps)
     records = folder.folder / RECORDS_FILE
     tree = json.loads(records.read_text())
-    tree["first"]["commit"] = "0123 with changes"
+    for name, commit in (("first", "0123"), ("second", "4567 with changes"), ("third", "0123")):
+        tree[name]["commit"] = commit
     records.write_text(json.dumps(tree))
-    assert folder.commits(steps) == f"0123 to {current_commit()}"
+    assert folder.commits(steps) == f"0123, 4567 with changes, {current_commit()}"
+
+
+def test_the_commit_is_the_one_that_the_process_started_from(
+    folder: WorkFolder, step: Callable[..., Step], monkeypatch: pytest.MonkeyPatch
+):
+    started_from = folder.commit
+
+    def move_on() -> float:
+        monkeypatch.setattr(work_folder, "current_commit", lambda: "another")
+        return step("first").run()
+
+    steps = [dataclasses.replace(step("first"), run=move_on)]
+    folder.execute(steps)
+    reopened = WorkFolder(folder.folder)  # as every step that asks for its folder does
+    assert reopened.commits(steps) == started_from != "another"
 
 
 def test_machines_are_named_in_the_order_of_the_steps(folder: WorkFolder, step: Callable[..., Step]):

@@ -7,7 +7,7 @@ from torch import nn
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.training import checkpoint as module
-from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
+from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, num_steps_done, save_checkpoint
 
 
 def parts(seed: int, fused: bool = True) -> tuple[nn.Module, torch.optim.AdamW]:
@@ -45,6 +45,14 @@ def test_a_resumed_optimizer_goes_on_bit_for_bit(tmp_path: Path, fused: bool):
         step(model, optimizer, number)
         step(resumed, resumed_optimizer, number)
     assert weights(resumed) == weights(model)
+
+
+def test_the_steps_of_a_run_are_known_without_its_model(tmp_path: Path):
+    assert num_steps_done(tmp_path) == 0
+    save_checkpoint(tmp_path / CHECKPOINT_FILE, *parts(0), 5, "run")
+    assert num_steps_done(tmp_path) == 5
+    (tmp_path / CHECKPOINT_FILE).write_bytes(b"damaged")
+    assert num_steps_done(tmp_path) == 0
 
 
 def test_settings_of_the_optimizer_are_its_own(tmp_path: Path):

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from mxqvae.errors import MxqvaeError
 from mxqvae.progress import Advance
 from mxqvae.training import loop
-from mxqvae.training.loop import TrainingConfig, batch_rows, learning_rate, train, training_step
+from mxqvae.training.loop import (
+    TrainingConfig,
+    batch_rows,
+    learning_rate,
+    train,
+    training_step,
+    within_epochs,
+)
 
 NUM_PAIRS = 20
 
@@ -356,3 +363,26 @@ class TestBatchRows:
 def test_impossible_values_are_refused(change: dict[str, Any]):
     with pytest.raises(ValidationError):
         config(**change)
+
+
+@given(
+    num_pairs=st.integers(1, 10_000),
+    max_epochs=st.integers(1, 3000),
+    num_steps=st.integers(1, 10_000),
+    batch_size=st.integers(1, 300),
+)
+def test_few_pairs_take_few_steps(num_pairs: int, max_epochs: int, num_steps: int, batch_size: int):
+    asked_for = TrainingConfig(num_steps=num_steps, batch_size=batch_size, num_warmup_steps=num_steps // 3)
+    fitted = within_epochs(asked_for, num_pairs, max_epochs)
+    draws = max_epochs * num_pairs
+    assert 1 <= fitted.num_steps <= num_steps
+    assert (fitted.num_steps - 1) * batch_size < draws
+    assert fitted.num_steps == num_steps or fitted.num_steps * batch_size >= draws
+    assert fitted.num_warmup_steps * 3 <= fitted.num_steps
+    if fitted.num_steps == num_steps:
+        assert fitted == asked_for
+
+
+def test_45_pairs_are_not_seen_22_755_times():
+    fitted = within_epochs(TrainingConfig(num_steps=8_000, batch_size=128), 45, 2_000)
+    assert (fitted.num_steps, fitted.num_warmup_steps) == (704, 44)

@@ -8,7 +8,8 @@ a word that it repairs was wrong:
 
 A stage 1 that was trained without such words (`masking.random_word_share` 0, as in the recipes pairs-cpu,
 photos-cpu, photos-paper and caption-mnist-paper) never had to repair anything; `has_seen_lies` tells. It can
-be asked all the same, but what docs/audit.md measures need not hold for it.
+be asked all the same, but what docs/audit.md measures need not hold for it. The recipes pairs-cpu-audit and
+photos-cpu-audit train with them.
 
 Words are not hidden from the encoder for this; docs/audit.md tells what hiding them costs. A word is
 *doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden and read a
@@ -26,10 +27,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mxqvae.audit.regions import Region, heat_map, region_of, windows_of
 from mxqvae.audit.words import Word, find_words, replace_words
+from mxqvae.autoencoder.image import hide_unknown, normalise
 from mxqvae.autoencoder.kinds import Autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
-from mxqvae.data.batch import PairBatch, to_floats
+from mxqvae.data.batch import to_floats
 from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
@@ -40,8 +43,8 @@ HIDDEN_FROM = -2.0
 """Bits by which another word must be likelier (below 0: may be less likely) for a word to be read again."""
 CHANGED_FROM = 4.0
 """Bits by which another word must be likelier in both readings together to be proposed."""
-WINDOW_SHARE = 1 / 2
-"""Side of the window that is hidden for a heat map, as a share of the image's."""
+WORDS_APART = 8
+"""Words of a caption that are hidden at a time stand so far apart, where the caption is read alone."""
 
 
 class AuditedPair(NamedTuple):
@@ -93,6 +96,11 @@ class PairAuditor:
         return self.autoencoder.config.image.image_size
 
     @property
+    def grid_size(self) -> int:
+        """Cells of a side of the heat map, G."""
+        return self.autoencoder.config.image.grid_size
+
+    @property
     def has_seen_lies(self) -> bool:
         """Whether captions had random words in training, which taught the model to believe the image."""
         masking = self.autoencoder.config.masking
@@ -120,16 +128,16 @@ class PairAuditor:
             return []
         self._check_size(images)
         token_ids = self.tokenizer.encode(captions)
-        located = self.tokenizer.locate(captions)
-        words = [find_words(caption, spans) for caption, spans in zip(captions, located, strict=True)]
-        bits, odds, _ = self._read(images, token_ids)
+        words = self._find_words(captions)
+        latents, numbers = self._encode_images(images)
+        bits, odds, _ = self._read(latents, numbers, token_ids)
         again = _whole_words(odds > HIDDEN_FROM, words)
         proposed = token_ids.clone()
         doubted = (_whole_words(odds > 0, words)).any(1).nonzero()[:, 0]
         if len(doubted):
             hidden, given = again[doubted], token_ids[doubted]
             seen = given.masked_fill(hidden, self.tokenizer.mask_id)
-            _, new_odds, best = self._read(images[doubted], seen, given)
+            _, new_odds, best = self._read(latents, numbers[doubted], seen, given)
             contradicted = hidden & (new_odds > 0) & (odds[doubted] + new_odds > CHANGED_FROM)
             # One letter of a word is not replaced without the others.
             changed = _whole_words(contradicted, [words[i] for i in doubted.tolist()])
@@ -137,6 +145,37 @@ class PairAuditor:
         return [
             self._audited(*pair)
             for pair in zip(captions, words, bits.tolist(), token_ids, proposed, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def regions(self, image: Tensor, caption: str) -> list[Region]:
+        """Which regions contradict which words: the pair with a window of the image hidden, at every place.
+
+        Args:
+            image: (H, W, 3) uint8.
+
+        Returns:
+            One for each window, in row-major order.
+
+        Raises:
+            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size.
+        """
+        self._check_size(image)
+        cell = self.autoencoder.config.image.cell_size
+        windows = windows_of(self.grid_size)
+        hidden = torch.stack([torch.zeros_like(windows[0]), *windows])  # the first hides nothing
+        pixels = hidden.repeat_interleave(cell, 1).repeat_interleave(cell, 2)
+        # All of them are one block, the same for every pair, and share the caption.
+        floats = to_floats(image[None]).masked_fill(pixels[:, None], torch.nan)
+        token_ids = self.tokenizer.encode([caption])
+        text_latents = self.autoencoder.text_encoder(token_ids).expand(len(hidden), -1, -1)
+        log_shares = self._log_shares(self._image_latents(floats), text_latents)
+        bits = _bits(log_shares, token_ids.expand(len(hidden), -1))
+        relief = (bits[:1] - bits[1:]).tolist()
+        (words,) = self._find_words([caption])
+        return [
+            region_of(window, cell, [sum(some[word.tokens.start : word.tokens.stop]) for word in words])
+            for window, some in zip(windows, relief, strict=True)
         ]
 
     def heat_map(self, image: Tensor, caption: str) -> list[list[list[float]]]:
@@ -151,34 +190,40 @@ class PairAuditor:
         Raises:
             MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size.
         """
-        self._check_size(image)
-        grid, cell = self.autoencoder.config.image.grid_size, self.autoencoder.config.image.cell_size
-        side = max(1, round(grid * WINDOW_SHARE))
-        corners = [(top, left) for top in range(grid - side + 1) for left in range(grid - side + 1)]
-        windows = torch.zeros(1 + len(corners), grid, grid, dtype=torch.bool)  # the first hides nothing
-        for window, (top, left) in zip(windows[1:], corners, strict=True):
-            window[top : top + side, left : left + side] = True
-        token_ids = self.tokenizer.encode([caption])
-        bits = self._read(
-            image.expand(len(windows), *image.shape),
-            token_ids.expand(len(windows), -1),
-            hidden=windows.repeat_interleave(cell, 1).repeat_interleave(cell, 2),
-        )[0]
-        relief = bits[:1] - bits[1:]
-        covers = windows[1:].flatten(1).float()
-        # A cell's heat is the mean of the windows that cover it.
-        heat = (relief.T @ covers / covers.sum(0)).unflatten(1, (grid, grid))
-        words = find_words(caption, self.tokenizer.locate([caption])[0])
-        return [heat[word.tokens.start : word.tokens.stop].sum(0).tolist() for word in words]
+        return heat_map(self.regions(image, caption), self.grid_size)
 
     def caption_bits(self, captions: Sequence[str]) -> Tensor:
-        """Bits (B,) of captions alone, the image hidden: what a language model would know of them."""
-        token_ids = self.tokenizer.encode(captions)
-        size = self.image_size
-        images = torch.zeros(len(captions), size, size, 3, dtype=torch.uint8)
-        return self._read(images, token_ids, hidden=torch.ones(len(captions), size, size, dtype=torch.bool))[
-            0
-        ].sum(1)
+        """Bits (B,) of captions alone, their pseudo-likelihood: what can be known of them without an image.
+
+        All of the image is hidden, and every `WORDS_APART`-th word of a caption in turn, so that each word is
+        told from the others and never from itself.
+
+        Raises:
+            MxqvaeError: A caption that the tokenizer cannot encode.
+        """
+        token_ids, words = self.tokenizer.encode(captions), self._find_words(captions)
+        turns = [
+            (row, some[first::WORDS_APART])
+            for row, some in enumerate(words)
+            for first in range(min(WORDS_APART, len(some)))
+        ]
+        total = torch.zeros(len(captions))
+        if not turns:
+            return total
+        rows = torch.tensor([row for row, _ in turns])
+        hidden = torch.zeros(len(turns), token_ids.shape[1], dtype=torch.bool)
+        for turn, (_, some) in zip(hidden, turns, strict=True):
+            for word in some:
+                turn[word.tokens.start : word.tokens.stop] = True
+        given = token_ids[rows]
+        no_image = torch.full((1, 3, self.image_size, self.image_size), torch.nan)
+        bits, _, _ = self._read(
+            self._image_latents(no_image),
+            torch.zeros_like(rows),
+            given.masked_fill(hidden, self.tokenizer.mask_id),
+            given,
+        )
+        return total.index_add_(0, rows, bits.masked_fill(~hidden, 0).sum(1))
 
     def _check_size(self, images: Tensor) -> None:
         """Refuse images (..., H, W, 3) that the model does not read."""
@@ -190,16 +235,33 @@ class PairAuditor:
                 "or give other weights"
             )
 
+    def _find_words(self, captions: Sequence[str]) -> list[list[Word]]:
+        located = self.tokenizer.locate(captions)
+        return [find_words(caption, spans) for caption, spans in zip(captions, located, strict=True)]
+
+    def _encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Image latents (M, G·G, D) of `images` (B, H, W, 3) uint8, and which of them each image has (B).
+
+        Equal images in a row, as those of several captions, are encoded once.
+        """
+        is_new = torch.ones(len(images), dtype=torch.bool)
+        is_new[1:] = (images[1:] != images[:-1]).flatten(1).any(1)
+        places = is_new.nonzero()[:, 0]
+        latents = [
+            self._image_latents(to_floats(images[places[block]]))[:num] for block, num in _blocks(len(places))
+        ]
+        return torch.cat(latents), is_new.cumsum(0) - 1
+
     def _read(
-        self, images: Tensor, token_ids: Tensor, given: Tensor | None = None, *, hidden: Tensor | None = None
+        self, latents: Tensor, numbers: Tensor, token_ids: Tensor, given: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Encode and decode pairs in blocks of one size.
 
         Args:
-            images: (B, H, W, 3) uint8.
+            latents: Of M images, (M, G·G, D).
+            numbers: Which of them each pair has, (B).
             token_ids: What the encoder sees, (B, L).
             given: What is judged, (B, L); by default the same.
-            hidden: Pixels (B, H, W) that the encoder does not see; by default none.
 
         Returns:
             Each (B, L): the bits of the words of `given`, 0 where there are none; the bits by which another
@@ -207,29 +269,34 @@ class PairAuditor:
         """
         given = token_ids if given is None else given
         parts = []
-        for rows in torch.arange(len(token_ids)).split(BLOCK_SIZE):
-            block = torch.cat([rows, rows[-1:].expand(BLOCK_SIZE - len(rows))])
-            floats = to_floats(images[block])
-            if hidden is not None:
-                floats = floats.masked_fill(hidden[block][:, None], torch.nan)
-            parts.append(
-                [part[: len(rows)] for part in self._read_block(floats, token_ids[block], given[block])]
-            )
+        for block, num in _blocks(len(token_ids)):
+            read = self._read_block(latents[numbers[block]], token_ids[block], given[block])
+            parts.append([part[:num] for part in read])
         bits, odds, best = (torch.cat(some) for some in zip(*parts, strict=True))
         return bits, odds, best
 
     @torch.inference_mode()
-    def _read_block(self, images: Tensor, token_ids: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        codes = self.autoencoder.quantizer.lookup(self.autoencoder.encode(PairBatch(images, token_ids)))
-        log_shares = self.autoencoder.decode_captions(codes).float().log_softmax(-1) / math.log(2)
-        own = log_shares.gather(-1, given[..., None])
+    def _read_block(
+        self, image_latents: Tensor, token_ids: Tensor, given: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        log_shares = self._log_shares(image_latents, self.autoencoder.text_encoder(token_ids))
+        bits = _bits(log_shares, given)
         others = log_shares.scatter(-1, given[..., None], -torch.inf)
         others[..., : len(SPECIAL_TOKENS)] = -torch.inf
         likeliest = others.max(-1)
-        is_word = given >= len(SPECIAL_TOKENS)
-        bits = (-own[..., 0]).masked_fill(~is_word, 0)
-        odds = (likeliest.values - own[..., 0]).masked_fill(~is_word, -torch.inf)
+        odds = (likeliest.values + bits).masked_fill(~_is_word(given), -torch.inf)
         return bits, odds, likeliest.indices
+
+    @torch.inference_mode()
+    def _image_latents(self, images: Tensor) -> Tensor:
+        """Latents (B, G·G, D) of `images` (B, 3, H, W) in [0, 1], NaN where they are hidden."""
+        return self.autoencoder.image_encoder(hide_unknown(normalise(images)))
+
+    def _log_shares(self, image_latents: Tensor, text_latents: Tensor) -> Tensor:
+        """log2 of the probability of each word at each place, (B, L, V)."""
+        quantizer = self.autoencoder.quantizer
+        codes = quantizer.lookup(self.autoencoder.quantize_latents(image_latents, text_latents).indices)
+        return self.autoencoder.decode_captions(codes).float().log_softmax(-1) / math.log(2)
 
     def _audited(
         self, caption: str, words: list[Word], bits: list[float], given: Tensor, proposed: Tensor
@@ -242,6 +309,21 @@ class PairAuditor:
             if any(changed[word.tokens.start : word.tokens.stop])
         }
         return AuditedPair(sum(word_bits), words, word_bits, replace_words(caption, words, replacements))
+
+
+def _blocks(num: int) -> Iterator[tuple[Tensor, int]]:
+    """`num` rows in blocks of `BLOCK_SIZE`, the last filled up by its last row, and how many are its own."""
+    for rows in torch.arange(num).split(BLOCK_SIZE):
+        yield torch.cat([rows, rows[-1:].expand(BLOCK_SIZE - len(rows))]), len(rows)
+
+
+def _is_word(token_ids: Tensor) -> Tensor:
+    return token_ids >= len(SPECIAL_TOKENS)
+
+
+def _bits(log_shares: Tensor, given: Tensor) -> Tensor:
+    """Bits of the words of `given` (B, L), 0 where there are none."""
+    return (-log_shares.gather(-1, given[..., None])[..., 0]).masked_fill(~_is_word(given), 0)
 
 
 def _whole_words(some: Tensor, words: Sequence[Sequence[Word]]) -> Tensor:

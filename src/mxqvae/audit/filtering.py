@@ -1,19 +1,25 @@
-"""A data set without the pairs that an audit found worst."""
+"""A data set without the pairs that an audit found worst, or with the captions that it proposes.
+
+The table of scores has the pairs in the order of the rows, so that both are read once, side by side.
+"""
 
 import hashlib
-from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mxqvae.audit.score_table import read_scores
+from mxqvae.audit.score_table import ScoredPair, read_scores
 from mxqvae.config import configuration, to_json
+from mxqvae.data.caption_grammar import parse_caption
 from mxqvae.data.edited_copy import copy_edited, data_files
 from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
-from mxqvae.data.pair_source import captions_of_pairs
+from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import columns_of_use
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
@@ -27,24 +33,37 @@ _READ_AT_A_TIME = 1 << 20
 
 @configuration
 class FilterManifest:
-    """What was left out, and why."""
+    """Which pairs were chosen, what became of them, and why."""
 
     name: str = "filtered"
     """Which kind of data set."""
     threshold: float | None
-    """Bits above which a pair was left out, if so asked."""
+    """Bits above which a pair was chosen, if so asked."""
     keep_share: float | None
-    """Share of the scored pairs that was kept, if so asked."""
+    """Share of the scored pairs that was not chosen, if so asked; neither: all with another caption were."""
     num_scored: int
-    """Pairs with a score; those without one were kept."""
+    """Pairs with a score; those without one were kept as they are."""
     num_left_out: int
-    """Pairs left out."""
+    """Chosen pairs that were left out."""
+    num_corrected: int
+    """Chosen pairs that have the proposed caption instead."""
+    precision: float | None
+    """Share of the chosen pairs whose captions lie, where the source's column `corrupted` says which do."""
+    recall: float | None
+    """Share of the audited pairs whose captions lie that was chosen."""
     splits: dict[str, int]
     """Rows kept, by split; a row goes when all of its captions do."""
     scores_sha256: str
     """Of the table of scores."""
     source: dict[str, Any] | None
     """Manifest of the data set that was filtered, where it has one."""
+
+
+class _Judged(NamedTuple):
+    """A row of the table of scores, and whether it is chosen."""
+
+    pair: ScoredPair
+    is_chosen: bool
 
 
 def filter_by_threshold(
@@ -62,8 +81,9 @@ def filter_by_threshold(
         MxqvaeError: A damaged source or table, a table of another data set, a split that would be empty; or
             `out` has content and `overwrite` is false.
     """
-    left_out = _scores(scores) > threshold  # nan, no score, is not
-    return _filter(source, scores, out, left_out, threshold=threshold, overwrite=overwrite)
+    limit = float(np.float32(threshold))  # as exact as the scores
+    judged = (_Judged(pair, pair.score is not None and pair.score > limit) for pair in read_scores(scores))
+    return _copy(source, scores, out, judged, _without, threshold=threshold, overwrite=overwrite)
 
 
 def filter_by_share(
@@ -71,67 +91,94 @@ def filter_by_share(
 ) -> FilterManifest:
     """Copy a data set into the folder `out` with this share, in [0, 1], of its scored pairs, the best.
 
-    Of equal pairs the first ones are kept. Other arguments and errors as in `filter_by_threshold`.
+    Of equal pairs the first ones are kept. Takes a few bytes of memory for each pair, the other functions
+    none. Other arguments and errors as in `filter_by_threshold`.
     """
-    values = _scores(scores)
+    values = np.fromiter(
+        (np.nan if pair.score is None else pair.score for pair in read_scores(scores)), np.float32
+    )
     scored = np.flatnonzero(~np.isnan(values))
     order = scored[np.argsort(values[scored], kind="stable")]
-    left_out = np.zeros(len(values), bool)
-    left_out[order[round(keep_share * len(order)) :]] = True
-    return _filter(source, scores, out, left_out, keep_share=keep_share, overwrite=overwrite)
+    chosen = np.zeros(len(values), bool)
+    chosen[order[round(keep_share * len(order)) :]] = True
+    judged = (_Judged(pair, bool(some)) for pair, some in zip(read_scores(scores), chosen, strict=True))
+    return _copy(source, scores, out, judged, _without, keep_share=keep_share, overwrite=overwrite)
 
 
-def _scores(path: Path) -> np.ndarray:
-    """All scores, NaN where there is none."""
-    return np.array([np.nan if pair.score is None else pair.score for pair in read_scores(path)], np.float32)
+def leave_out_contradicted(
+    source: Path, scores: Path, out: Path, *, overwrite: bool = False
+) -> FilterManifest:
+    """Copy a data set into the folder `out` without the pairs for which the audit proposes another caption.
+
+    Arguments and errors as in `filter_by_threshold`.
+    """
+    return _copy(source, scores, out, _contradicted(scores), _without, overwrite=overwrite)
 
 
-def _filter(
+def correct_captions(source: Path, scores: Path, out: Path, *, overwrite: bool = False) -> FilterManifest:
+    """Copy a data set into the folder `out` with the captions that the audit proposes.
+
+    A column `slots` goes with them, without any where the grammar of Caption MNIST does not know the caption.
+    Arguments and errors as in `filter_by_threshold`.
+    """
+    return _copy(source, scores, out, _contradicted(scores), _corrected, overwrite=overwrite)
+
+
+def _contradicted(scores: Path) -> Iterator[_Judged]:
+    return (_Judged(pair, pair.is_doubted) for pair in read_scores(scores))
+
+
+_Change = Callable[[pa.Table, list[list[_Judged]]], pa.Table]
+"""From rows and the pairs of each to the rows to write."""
+
+
+def _copy(
     source: Path,
     scores: Path,
     out: Path,
-    left_out: np.ndarray,
+    judged: Iterator[_Judged],
+    change: _Change,
     *,
     threshold: float | None = None,
     keep_share: float | None = None,
     overwrite: bool,
 ) -> FilterManifest:
+    """Copy a data set, the rows of audited shards changed; `judged` has their pairs, in order."""
     if source.resolve().is_relative_to(out.resolve()):
         raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
-    num_scored = num_found = num_left_out = 0
-    unwanted: dict[Path, set[tuple[int, int]]] = defaultdict(set)
-    # Of each caption its hash: the table may be too long for memory.
-    captions: dict[Path, dict[tuple[int, int], int]] = defaultdict(dict)
-    for pair, is_left_out in zip(read_scores(scores), left_out.tolist(), strict=True):
-        num_scored += pair.score is not None
-        file, place = Path(pair.key.file), (pair.key.row, pair.key.caption_number)
-        captions[file][place] = hash(pair.caption)
-        if is_left_out:
-            unwanted[file].add(place)
-    missing = [str(file) for file in captions if not (source / file).is_file()]
-    if missing:
-        raise MxqvaeError(f"{scores} is of another data set than {source}, which has no {missing[0]}")
+    tally = _Tally()
+    upcoming = next(judged, None)
+    if upcoming is not None and not (source / upcoming.pair.key.file).is_file():
+        raise MxqvaeError(
+            f"{scores} is of another data set than {source}, which has no {upcoming.pair.key.file}"
+        )
+    audited: Path | None = None
 
     def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
-        nonlocal num_found, num_left_out
-        if shard not in captions:
+        nonlocal upcoming, audited
+        if upcoming is not None and upcoming.pair.key.file == shard.as_posix():
+            audited = shard
+        if shard != audited:
             return rows
         columns_of_use(source / shard, rows.schema)
-        for row, row_captions in enumerate(captions_of_pairs(rows), start=first):
-            for number, caption in enumerate(row_captions):
-                if captions[shard].get((row, number)) != hash(caption):
+        found: list[list[_Judged]] = []
+        for row, captions in enumerate(captions_of_pairs(rows), start=first):
+            found.append([])
+            for number, caption in enumerate(captions):
+                place = PairKey(shard.as_posix(), row, number)
+                if upcoming is None or (upcoming.pair.key, upcoming.pair.caption) != (place, caption):
                     raise MxqvaeError(
                         f"{scores} is of another data set than {source}, or that was changed: {shard}, "
                         f"row {row}, has another caption; audit this data set"
                     )
-            num_found += len(row_captions)
-        kept, num_rows_left_out = _without(rows, unwanted[shard], first)
-        num_left_out += num_rows_left_out
-        return kept
+                found[-1].append(upcoming)
+                upcoming = next(judged, None)
+        tally.add(rows, found)
+        return change(rows, found)
 
     with new_output_folder(out, overwrite=overwrite) as folder:
         splits = copy_edited(source, folder, edit)
-        if num_found != len(left_out):
+        if upcoming is not None:
             raise MxqvaeError(f"{scores} has pairs that {source} lacks; audit this data set")
         empty = [split for split, num in splits.items() if not num]
         if empty:
@@ -139,8 +186,11 @@ def _filter(
         manifest = FilterManifest(
             threshold=threshold,
             keep_share=keep_share,
-            num_scored=num_scored,
-            num_left_out=num_left_out,
+            num_scored=tally.num_scored,
+            num_left_out=tally.num_chosen if change is _without else 0,
+            num_corrected=tally.num_chosen if change is _corrected else 0,
+            precision=tally.num_found / tally.num_chosen if tally.num_lies and tally.num_chosen else None,
+            recall=tally.num_found / tally.num_lies if tally.num_lies else None,
             splits=splits,
             scores_sha256=_sha256(scores),
             source=read_manifest(source),
@@ -153,22 +203,73 @@ def _filter(
     return manifest
 
 
-def _without(rows: pa.Table, unwanted: set[tuple[int, int]], first: int) -> tuple[pa.Table, int]:
-    """The rows without some of their pairs, and how many pairs these were."""
+@dataclass
+class _Tally:
+    """Pairs counted so far."""
+
+    num_scored: int = 0
+    num_chosen: int = 0
+    num_lies: int = 0
+    """Whose captions lie, as far as a column says so."""
+    num_found: int = 0
+    """Of these the chosen ones."""
+
+    def add(self, rows: pa.Table, judged: list[list[_Judged]]) -> None:
+        """Count the pairs of some rows."""
+        for row in judged:
+            self.num_scored += sum(pair.score is not None for pair, _ in row)
+            self.num_chosen += sum(is_chosen for _, is_chosen in row)
+        # The column is of sets with one caption in a row.
+        if "captions" in rows.column_names or "corrupted" not in rows.column_names:
+            return
+        for lies, (only,) in zip(rows["corrupted"].to_pylist(), judged, strict=True):
+            self.num_lies += lies is True
+            self.num_found += lies is True and only.is_chosen
+
+
+def _without(rows: pa.Table, judged: list[list[_Judged]]) -> pa.Table:
+    """The rows without the chosen pairs."""
     if "captions" not in rows.column_names:
-        keep = [(first + row, 0) not in unwanted for row in range(len(rows))]
-        return rows.filter(pa.array(keep, pa.bool_())), keep.count(False)
+        return rows.filter(pa.array([not only.is_chosen for (only,) in judged], pa.bool_()))
     old = [captions or [] for captions in rows["captions"].to_pylist()]
     new = [
-        [caption for number, caption in enumerate(captions) if (first + row, number) not in unwanted]
-        for row, captions in enumerate(old)
+        # An image that never had a caption has a pair all the same, without one.
+        [caption for caption, (_, is_chosen) in zip(captions, row, strict=False) if not is_chosen]
+        for captions, row in zip(old, judged, strict=True)
     ]
-    index = rows.schema.get_field_index("captions")
-    field, metadata = rows.schema.field(index), rows.schema.metadata
-    rows = rows.set_column(index, field, pa.array(new, field.type)).replace_schema_metadata(metadata)
-    # An image that never had a caption stays.
     keep = [bool(kept) or not captions for kept, captions in zip(new, old, strict=True)]
-    return rows.filter(pa.array(keep, pa.bool_())), sum(map(len, old)) - sum(map(len, new))
+    return _with_column(rows, "captions", new).filter(pa.array(keep, pa.bool_()))
+
+
+def _corrected(rows: pa.Table, judged: list[list[_Judged]]) -> pa.Table:
+    """The rows with the proposed captions of the chosen pairs."""
+    if "captions" in rows.column_names:
+        new = [
+            [
+                pair.proposed_caption if is_chosen else caption
+                for caption, (pair, is_chosen) in zip(captions or [], row, strict=False)
+            ]
+            for captions, row in zip(rows["captions"].to_pylist(), judged, strict=True)
+        ]
+        return _with_column(rows, "captions", new)
+    chosen = pa.array([only.is_chosen for (only,) in judged], pa.bool_())
+    texts = [only.pair.proposed_caption if only.is_chosen else None for (only,) in judged]
+    # Not by way of Python: texts that are not UTF-8 stay as they are.
+    proposed = pa.array(texts, rows.schema.field("caption").type)
+    if "slots" in rows.column_names:
+        slots = [
+            old if text is None else [slot._asdict() for slot in parse_caption(text) or ()]
+            for old, text in zip(rows["slots"].to_pylist(), texts, strict=True)
+        ]
+        rows = _with_column(rows, "slots", slots)
+    return _with_column(rows, "caption", pc.call_function("if_else", [chosen, proposed, rows["caption"]]))
+
+
+def _with_column(rows: pa.Table, name: str, values: Any) -> pa.Table:
+    index, metadata = rows.schema.get_field_index(name), rows.schema.metadata
+    field = rows.schema.field(index)
+    column = values if isinstance(values, pa.ChunkedArray) else pa.array(values, field.type)
+    return rows.set_column(index, field, column).replace_schema_metadata(metadata)
 
 
 def _sha256(path: Path) -> str:
@@ -207,11 +308,16 @@ def _card(manifest: FilterManifest, source_card: str | None) -> str:
     if source_card is not None:
         licence = _licence_lines(source_card)
         terms = f"\nThe terms of the source hold for this data set too: `{SOURCE_CARD_FILE}` is its card.\n"
-    rule = (
-        f"more than {manifest.threshold:g} bits"
-        if manifest.threshold is not None
-        else f"the most bits, so that a share of {manifest.keep_share:g} stays"
-    )
+    if manifest.threshold is not None:
+        rule = f"with more than {manifest.threshold:g} bits"
+    elif manifest.keep_share is not None:
+        rule = f"with the most bits, so that a share of {manifest.keep_share:g} stays"
+    else:
+        rule = "with a word that the image contradicts"
+    done = "are left out"
+    num = manifest.num_left_out
+    if manifest.num_corrected:
+        done, num = "have the caption that was proposed instead of their own", manifest.num_corrected
     return f"""\
 ---
 {licence}configs:
@@ -221,7 +327,7 @@ def _card(manifest: FilterManifest, source_card: str | None) -> str:
 ---
 # A filtered data set
 
-{manifest.num_left_out:,} of {manifest.num_scored:,} scored pairs of another data set are left out: those
-with {rule}, in an audit by mxqvae. Rows and columns are otherwise those of the
+{num:,} of {manifest.num_scored:,} scored pairs of another data set {done}: those
+{rule}, in an audit by mxqvae. Rows and columns are otherwise those of the
 source, which `manifest.json` names.
 {terms}"""

@@ -2,6 +2,7 @@
 
 scores.parquet, scores.csv   a row for each pair, see `score_table`
 report.html                  the worst pairs, to look at
+regions.parquet              their regions, see `regions`
 audit.json                   what was audited, by which weights, and what came out
 parts/                       while it runs: the rows so far
 """
@@ -20,18 +21,23 @@ from typing import Any
 import torch
 
 from mxqvae.audit.auditor import PairAuditor
-from mxqvae.audit.preparation import DETAIL, decode_image, prepare
+from mxqvae.audit.preparation import OF_THE_WEIGHTS, decode_image, kind_of, prepare
+from mxqvae.audit.regions import heat_map, write_regions
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
 from mxqvae.data.pair_source import Chunk, PairFolder
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
+from mxqvae.output_folder import check_output_folder, new_output_folder
 from mxqvae.progress import NoProgress, Progress
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same pairs and weights would get other scores than before."""
 RECORD_FILE, SCORES_FILE, TEXT_FILE, REPORT_FILE = "audit.json", "scores.parquet", "scores.csv", "report.html"
+REGIONS_FILE = "regions.parquet"
 PARTS_FOLDER = "parts"
+PAIRS_TRIED = 20
+"""Pairs that are read at a time until one is found that can be audited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +69,13 @@ class FolderAudit:
 
 
 def audit_folder(
-    auditor: PairAuditor, source: PairFolder, out: Path, *, num_worst: int, progress: Progress = NoProgress()
+    auditor: PairAuditor,
+    source: PairFolder,
+    out: Path,
+    *,
+    num_worst: int,
+    overwrite: bool = False,
+    progress: Progress = NoProgress(),
 ) -> FolderAudit:
     """Audit all pairs of `source` into the folder `out`; goes on where an earlier call was stopped.
 
@@ -71,12 +83,14 @@ def audit_folder(
 
     Args:
         num_worst: Pairs in the report.
+        overwrite: Replace what `out` holds, if it is not this audit, which goes on.
 
     Raises:
-        MxqvaeError: `out` holds other things or the audit of other pairs, or a file of pairs is damaged.
+        MxqvaeError: `out` holds the pairs, or other things or the audit of other pairs and `overwrite` is
+            false; nothing can be audited; or a file of pairs is damaged.
     """
     parts = out / PARTS_FOLDER
-    _begin(out, {"version": VERSION, "weights": auditor.identity(), "source": source.identity()})
+    _begin(auditor, source, out, overwrite=overwrite)
     num_new, start = 0, time.monotonic()
     if not (out / SCORES_FILE).is_file():
         num_parts = _count_parts(parts)
@@ -97,7 +111,9 @@ def audit_folder(
         seconds = 0.0
         summary, worst = _look_through(read_scores(out / SCORES_FILE), num_worst)
     shutil.rmtree(parts, ignore_errors=True)
-    write_report(out / REPORT_FILE, _reported(auditor, source, worst, progress), summary_lines(summary))
+    reported = list(_reported(auditor, source, worst, progress))
+    write_report(out / REPORT_FILE, reported, summary_lines(summary))
+    write_regions(out / REGIONS_FILE, ((pair.scored, pair.regions) for pair in reported))
     _write_record(out, _read_record(out) | {"summary": asdict(summary)})
     return FolderAudit(summary=summary, num_new=num_new, seconds=seconds)
 
@@ -132,19 +148,53 @@ def summary_lines(summary: AuditSummary) -> list[str]:
     ]
 
 
-def _begin(out: Path, identity: dict[str, Any]) -> None:
+def _begin(auditor: PairAuditor, source: PairFolder, out: Path, *, overwrite: bool) -> None:
     """Make `out`, or see that what it holds is this audit, begun or done."""
-    if out.exists() and not out.is_dir():
-        raise MxqvaeError(f"{out} is not a folder; choose another output folder")
-    if not (out / RECORD_FILE).is_file():
-        if out.exists() and any(out.iterdir()):
-            raise MxqvaeError(f"output folder {out} is not empty and holds no audit; choose another")
-        _write_record(out, {"identity": identity})
-    elif _read_record(out).get("identity") != identity:
-        raise MxqvaeError(
-            f"output folder {out} holds an audit of other pairs or by other weights; choose another"
-        )
+    identity = {"version": VERSION, "weights": auditor.identity(), "source": source.identity()}
+    if source.folder.resolve().is_relative_to(out.resolve()):
+        raise MxqvaeError(f"output folder {out} holds the pairs to audit; choose another")
+    has_record = (out / RECORD_FILE).is_file()
+    if not has_record or _read_record(out).get("identity") != identity:
+        if has_record and not overwrite:
+            raise MxqvaeError(
+                f"output folder {out} holds an audit of other pairs, by other weights or by an earlier "
+                "mxqvae; choose another, or replace it with --overwrite"
+            )
+        check_output_folder(out, overwrite=overwrite)
+        _check_auditable(auditor, source)
+        with new_output_folder(out, overwrite=overwrite) as folder:
+            _write_record(folder, {"identity": identity})
     (out / PARTS_FOLDER).mkdir(exist_ok=True)
+
+
+def _check_auditable(auditor: PairAuditor, source: PairFolder) -> None:
+    """Refuse pairs of which none can be audited, up to the first chunk with some that other weights could.
+
+    Raises:
+        MxqvaeError: Says what is wrong with them, and what to do.
+    """
+    problems: Counter[str] = Counter()
+    for chunk in source.chunks():
+        for first in range(0, len(chunk.pairs), PAIRS_TRIED):
+            some = chunk.pairs[first : first + PAIRS_TRIED]
+            prepared = prepare(some, auditor.tokenizer, auditor.image_size)
+            if prepared.places:
+                return
+            problems.update(kind_of(problem) for problem in prepared.problems if problem is not None)
+        if not OF_THE_WEIGHTS.isdisjoint(problems):
+            break
+    if not problems:
+        return
+    said = ", ".join(f"{problem}: {num:,}" for problem, num in problems.most_common())
+    remedy = (
+        "mend them, or make a data set of them by `mxqvae data folder`, which knows more layouts"
+        if OF_THE_WEIGHTS.isdisjoint(problems)
+        else "give weights trained on such pairs by --weights, from `mxqvae train autoencoder --recipe "
+        "pairs-cpu-audit` on a set that `mxqvae data folder` made (docs/audit.md)"
+    )
+    raise MxqvaeError(
+        f"{source.folder}: none of the first {problems.total():,} pairs can be audited ({said}); {remedy}"
+    )
 
 
 def _read_record(out: Path) -> dict[str, Any]:
@@ -185,7 +235,7 @@ def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSum
     for number, pair in enumerate(pairs):
         num_pairs += 1
         if pair.score is None:
-            problems[(pair.problem or "").partition(DETAIL)[0]] += 1
+            problems[kind_of(pair.problem or "")] += 1
             continue
         num_audited += 1
         num_doubted += pair.is_doubted
@@ -215,6 +265,9 @@ def _reported(
             pixels = decode_image(images.get(pair.key), auditor.image_size)
             # Its image may have been taken away since it was scored.
             if not isinstance(pixels, str):
-                heat = auditor.heat_map(torch.from_numpy(pixels), pair.caption)
-                yield ReportedPair(pair, pixels, heat)
+                regions, heat = [], []
+                if pair.warm_words:
+                    regions = auditor.regions(torch.from_numpy(pixels), pair.caption)
+                    heat = heat_map(regions, auditor.grid_size)
+                yield ReportedPair(pair, pixels, heat, regions)
             advance()

@@ -5,8 +5,9 @@ of the caption is not what the image shows, digit and colour in Caption MNIST, a
 
     ROC AUC = probability that a wrong pair has the higher score than a right one, equal scores counted half
 
-Beside it stand scores that do not need an audit: the bits of the caption alone, which no image can
-contradict, and the cosine of an image-caption embedding, the field's usual filter.
+Beside it stand scores that do not need an audit: the bits of the caption alone (its pseudo-likelihood, see
+`PairAuditor.caption_bits`), which no image can contradict, and the cosine of an image-caption embedding, the
+field's usual filter.
 """
 
 import time
@@ -47,7 +48,7 @@ class KindAudit:
     roc_auc: float
     """Of the audit's score, in [0, 1]."""
     caption_alone_roc_auc: float
-    """Of the bits of the caption without its image."""
+    """Of the pseudo-likelihood of the caption without its image."""
     contrastive_roc_auc: float | None
     """Of the cosine of a contrastive model; None without one."""
     word_named: float

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mxqvae.data.captioned_images.problems import ProblemKind
+from mxqvae.data.captioned_images.square_image import FORMATS, make_square
 from mxqvae.data.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -17,9 +19,10 @@ from mxqvae.errors import MxqvaeError
 NO_IMAGE = "no image"
 NO_CAPTION = "no caption"
 DAMAGED_IMAGE = "image damaged or of an unknown format"
-OTHER_SIZE = "image of another size"
 TOO_LONG = "caption too long"
 UNKNOWN_WORDS = "words outside the vocabulary"
+OF_THE_WEIGHTS = frozenset({TOO_LONG, UNKNOWN_WORDS})
+"""Problems that other weights would not have."""
 DETAIL = ": "
 """Stands between one of the above and what is said of the pair at hand."""
 
@@ -43,9 +46,13 @@ def prepare(pairs: Sequence[FoundPair], tokenizer: CaptionTokenizer, image_size:
     """
     problems = _caption_problems([pair.caption for pair in pairs], tokenizer)
     images, places = [], []
+    encoded: bytes | None = None
+    image: np.ndarray | str = NO_IMAGE
     for place, pair in enumerate(pairs):
         if problems[place] is None:
-            image = decode_image(pair.image, image_size)
+            # The captions of one image stand in a row.
+            if pair.image != encoded:
+                encoded, image = pair.image, decode_image(pair.image, image_size)
             if isinstance(image, str):
                 problems[place] = image
             else:
@@ -78,20 +85,31 @@ def _caption_problem(caption: str, tokenizer: CaptionTokenizer, error: str) -> s
     return f"{UNKNOWN_WORDS}{DETAIL}{error.partition(DETAIL)[2].partition(';')[0]}"
 
 
+def kind_of(problem: str) -> str:
+    """Which of the above a problem is, without what is said of the pair at hand."""
+    return problem.partition(DETAIL)[0]
+
+
 def decode_image(encoded: bytes | None, image_size: int) -> np.ndarray | str:
     """The image, (H, W, 3) uint8, or what is wrong with it.
 
+    Of another size or shape, its middle square is taken and resized, as `mxqvae data folder` does.
+
     Args:
-        image_size: Height and width that it must have, in pixels.
+        image_size: Height and width that the model reads, in pixels.
     """
     if encoded is None:
         return NO_IMAGE
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            if image.size != (image_size, image_size):
-                width, height = image.size
-                return f"{OTHER_SIZE}{DETAIL}{width} x {height} pixels, not {image_size} x {image_size}"
-            return np.array(image.convert("RGB"))
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            if image.size == (image_size, image_size):
+                return np.array(image.convert("RGB"))
     # What Pillow raises for a damaged file depends on its format and on the damage.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
         return DAMAGED_IMAGE
+    square = make_square(encoded, image_size)
+    if square.png is None:
+        kind, detail = square.problems[0]
+        return DAMAGED_IMAGE if kind is ProblemKind.BROKEN else f"{kind.title}{DETAIL}{detail}"
+    with Image.open(io.BytesIO(square.png)) as image:
+        return np.array(image)

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from mxqvae.audit.score_table import ScoredPair
+from mxqvae.audit.regions import Region
+from mxqvae.audit.score_table import DULL_BITS, ScoredPair
 from mxqvae.output_file import new_output_file
 
 NUM_HEAT_MAPS = 4
 """Words of a pair that have a heat map: those with the most bits."""
-DULL_BITS = 1.0
-"""A word with fewer bits has neither colour nor heat map."""
 FULL_BITS = 10.0
 """A word with as many bits has the full colour."""
 LEAST_HEAT = 2.0
@@ -36,7 +35,10 @@ class ReportedPair(NamedTuple):
     image: np.ndarray
     """(H, W, 3) uint8."""
     heat: Sequence[Sequence[Sequence[float]]]
-    """For each word the bits that go when a region is hidden, see `PairAuditor.heat_map`."""
+    """For each word the bits that go when a region is hidden, see `PairAuditor.heat_map`; empty where no word
+    is warm."""
+    regions: Sequence[Region] = ()
+    """The regions that the heat was made of."""
 
 
 def write_report(path: Path, pairs: Iterable[ReportedPair], lines: Sequence[str]) -> None:
@@ -56,11 +58,9 @@ def write_report(path: Path, pairs: Iterable[ReportedPair], lines: Sequence[str]
 
 def _card(pair: ReportedPair) -> str:
     scored = pair.scored
-    bits = scored.word_scores or []
-    warm = sorted((number for number, some in enumerate(bits) if some >= DULL_BITS), key=lambda i: -bits[i])
     maps = [
         f'<img class="heat" data-word="{number}" alt="" src="{_heat_image(pair.heat[number])}">'
-        for number in warm[:NUM_HEAT_MAPS]
+        for number in scored.warm_words[:NUM_HEAT_MAPS]
     ]
     file, row, caption_number = scored.key
     place = f"{file}, row {row}" + (f", caption {caption_number}" if caption_number else "")

@@ -14,6 +14,8 @@ from mxqvae.output_file import new_output_file
 
 ROWS_READ = 10_000
 """Rows in memory at a time."""
+DULL_BITS = 1.0
+"""A word with fewer bits has neither colour nor heat map nor regions."""
 
 SCHEMA = pa.schema(
     {
@@ -23,6 +25,7 @@ SCHEMA = pa.schema(
         "caption": pa.string(),
         "score": pa.float32(),
         "worst_word": pa.string(),
+        "worst_word_score": pa.float32(),
         "proposed_caption": pa.string(),
         "words": pa.list_(pa.string()),
         "word_scores": pa.list_(pa.float32()),
@@ -51,6 +54,17 @@ class ScoredPair(NamedTuple):
     """Why it was not audited."""
 
     @property
+    def worst_word_score(self) -> float | None:
+        """Bits of that word; None where there is none."""
+        return max(self.word_scores) if self.word_scores else None
+
+    @property
+    def warm_words(self) -> list[int]:
+        """The numbers of the words with `DULL_BITS` or more, worst first."""
+        bits = self.word_scores or []
+        return sorted((n for n, some in enumerate(bits) if some >= DULL_BITS), key=lambda n: -bits[n])
+
+    @property
     def is_doubted(self) -> bool:
         """Whether some word is contradicted."""
         return self.score is not None and self.proposed_caption != self.caption
@@ -59,7 +73,9 @@ class ScoredPair(NamedTuple):
 def write_part(path: Path, pairs: Sequence[ScoredPair]) -> None:
     """Write some rows; the file appears whole or not at all."""
     rows = [
-        pair.key._asdict() | {name: value for name, value in pair._asdict().items() if name != "key"}
+        pair.key._asdict()
+        | {name: value for name, value in pair._asdict().items() if name != "key"}
+        | {"worst_word_score": pair.worst_word_score}
         for pair in pairs
     ]
     with new_output_file(path) as partial:
@@ -92,13 +108,15 @@ def read_scores(path: Path) -> Iterator[ScoredPair]:
     except (pa.ArrowException, OSError):
         raise MxqvaeError(f"{path} is not a readable parquet file; run `mxqvae audit` again") from None
     if file.schema_arrow.names != SCHEMA.names:
-        raise MxqvaeError(f"{path} is not a table of scores; give the scores.parquet of `mxqvae audit`")
+        raise MxqvaeError(
+            f"{path} is not a table of scores of this version; give the scores.parquet of `mxqvae audit`"
+        )
     return (_scored_pair(row) for batch in file.iter_batches(ROWS_READ) for row in batch.to_pylist())
 
 
 def _scored_pair(row: dict[str, Any]) -> ScoredPair:
     key = PairKey(row["file"], row["row"], row["caption_number"])
-    return ScoredPair(key, **{name: row[name] for name in SCHEMA.names if name not in PairKey._fields})
+    return ScoredPair(key, **{name: row[name] for name in ScoredPair._fields if name != "key"})
 
 
 def _cells(row: dict[str, Any]) -> list[object]:

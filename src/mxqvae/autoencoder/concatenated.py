@@ -81,6 +81,11 @@ class ConcatenatedConfig:
         """Words of a padded caption."""
         return self.text.caption_length
 
+    @property
+    def perceptual_weight(self) -> float:
+        """None: images are held to their pixels alone."""
+        return 0.0
+
 
 class ConcatenatedAutoencoder(nn.Module):
     """Two parts that share nothing.

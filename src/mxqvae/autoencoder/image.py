@@ -101,9 +101,14 @@ def normalise(images: Tensor) -> Tensor:
 
 def denormalise(images: Tensor) -> Tensor:
     """Normalised images (B, 3, H, W) -> float32 in [0, 1]."""
+    return undo_normalise(images).clamp(0, 1)
+
+
+def undo_normalise(images: Tensor) -> Tensor:
+    """Normalised images (B, 3, H, W) -> float32, beyond [0, 1] where a decoder went too far."""
     images = images.float()
     mean, deviation = images.new_tensor(_MEAN)[:, None, None], images.new_tensor(_DEVIATION)[:, None, None]
-    return (images * deviation + mean).clamp(0, 1)
+    return images * deviation + mean
 
 
 def hide_unknown(normalised: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ class AutoencoderLosses(NamedTuple):
     """What training minimises."""
     image: Tensor
     """Mean squared error in normalised space."""
+    perceptual: Tensor
+    """Perceptual loss, unweighted; zero where its weight is."""
     caption: Tensor
     """Cross-entropy, nats a word."""
     codebook: Tensor
@@ -38,8 +40,10 @@ def total_losses(
     image: Tensor | None = None,
     caption: Tensor | None = None,
     words_right: Tensor | None = None,
+    perceptual: Tensor | None = None,
+    perceptual_weight: float = 0.0,
 ) -> AutoencoderLosses:
-    """Image, caption, codebook and weighted commitment loss (official code).
+    """Image, caption, codebook and weighted commitment loss (official code), and the perceptual one.
 
     Args:
         image: As in `AutoencoderLosses`, like those after it; zero where a model does not read the modality.
@@ -47,10 +51,12 @@ def total_losses(
     nothing = quantized.commitment_loss.new_zeros(())
     image = nothing if image is None else image
     caption = nothing if caption is None else caption
+    perceptual = nothing if perceptual is None else perceptual
     commitment = commitment_weight * quantized.commitment_loss
     return AutoencoderLosses(
-        total=image + caption + quantized.codebook_loss + commitment,
+        total=image + caption + quantized.codebook_loss + commitment + perceptual_weight * perceptual,
         image=image,
+        perceptual=perceptual,
         caption=caption,
         codebook=quantized.codebook_loss,
         commitment=quantized.commitment_loss,

@@ -21,6 +21,7 @@ from mxqvae.autoencoder.image import (
     normalise,
 )
 from mxqvae.autoencoder.losses import AutoencoderLosses, codebook_figures, mean_losses, total_losses
+from mxqvae.autoencoder.perceptual import perceptual_loss
 from mxqvae.autoencoder.quantizer import Quantized, QuantizerConfig, build_quantizer
 from mxqvae.autoencoder.text import (
     ConvolutionalTextConfig,
@@ -69,6 +70,8 @@ class MXQVAEConfig:
     """What the encoder does not see in training; none: the row "without IM" of Table 1."""
     commitment_weight: Annotated[float, Field(ge=0)] = 0.25
     """Weight of the commitment loss."""
+    perceptual_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the perceptual loss, see `perceptual`; 0: the paper's loss, which has none."""
 
     def __post_init__(self) -> None:
         if self.joint is not None and self.joint.width != self.latent_size:
@@ -136,13 +139,16 @@ class MXQVAE(nn.Module):
         """The losses of a batch whose inputs are masked as configured; targets are unmasked."""
         quantized = self.quantize(self._mask(batch))
         logits = self.decode_captions(quantized.codes)
+        images, weight = self.decode_images(quantized.codes), self.config.perceptual_weight
         return total_losses(
             quantized,
             self.config.num_codes,
             self.config.commitment_weight,
-            image=image_loss(self.decode_images(quantized.codes), batch.images),
+            image=image_loss(images, batch.images),
             caption=caption_loss(logits, batch.token_ids),
             words_right=share_right(logits, batch.token_ids),
+            perceptual=perceptual_loss(images, batch.images) if weight else None,
+            perceptual_weight=weight,
         )
 
     def summarise(self, sums: AutoencoderLosses, num_steps: int) -> dict[str, float]:
@@ -151,7 +157,11 @@ class MXQVAE(nn.Module):
 
     def quantize(self, batch: PairBatch) -> Quantized:
         """The codes (B, T, D) of pairs whose images are normalised: encoders, joint encoder, codebook."""
-        latents = torch.cat([self.image_encoder(batch.images), self.text_encoder(batch.token_ids)], dim=1)
+        return self.quantize_latents(self.image_encoder(batch.images), self.text_encoder(batch.token_ids))
+
+    def quantize_latents(self, image_latents: Tensor, text_latents: Tensor) -> Quantized:
+        """The codes (B, T, D) of what the encoders made of images (B, H'·W', D) and captions (B, L', D)."""
+        latents = torch.cat([image_latents, text_latents], dim=1)
         if self.joint_positions is not None:
             latents = latents + self.joint_positions
         return self.quantizer(self.projection(self.joint_encoder(latents)))

@@ -194,7 +194,7 @@ class CaptionTokens(nn.Module):
         """Zero, with every word right."""
         nothing = batch.images.new_zeros(())
         usage = torch.bincount(batch.token_ids.flatten(), minlength=self.config.vocab_size)
-        return AutoencoderLosses(*[nothing] * 5, words_right=nothing + 1, usage=usage)
+        return AutoencoderLosses(*[nothing] * 6, words_right=nothing + 1, usage=usage)
 
     def encode(self, batch: PairBatch) -> Tensor:
         """The token ids (B, L), padding and all."""

@@ -7,7 +7,7 @@ runs/mmvae, runs/joint_gan      checkpoints, logs and pictures
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.baselines.joint_gan import JointGAN, JointGANConfig, LatentPairs
 from mxqvae.baselines.mmvae import MMVAE, MMVAEConfig
 from mxqvae.config import to_tree
-from mxqvae.data.batch import PairBatch, PairShape, to_bytes
+from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -45,6 +45,8 @@ class LatentPairsTraining:
         num_steps=20_000, batch_size=256, learning_rate=2e-4, weight_decay=0.0, bf16=False
     )
     """The JointGAN."""
+    horizontal_flip: bool = False
+    """Whether half of the images are mirrored, as those of the recipe that the baseline stands beside."""
 
 
 class DecodedPairs(NamedTuple):
@@ -146,6 +148,11 @@ def train_latent_pairs(
     torch.manual_seed(training.mmvae.seed)
     mmvae = MMVAE(config)
     run = out / "runs" / "mmvae"
+    learned_from = pairs.digest() + "mirrored" * training.horizontal_flip
+
+    def batch_of(rows: Tensor) -> PairBatch:
+        images = pairs.images_of(rows)
+        return PairBatch(mirror_half(images) if training.horizontal_flip else images, token_ids[rows])
 
     def picture(step: int) -> None:
         rows = torch.arange(min(NUM_PICTURED, len(pairs)))
@@ -158,11 +165,11 @@ def train_latent_pairs(
 
     seconds = train(
         mmvae,
-        lambda rows: PairBatch(pairs.images_of(rows), token_ids[rows]),
+        batch_of,
         len(pairs),
         training.mmvae,
         run,
-        identity=_identity(config, training.mmvae, pairs.digest()),
+        identity=_identity(config, training.mmvae, learned_from),
         description="train mmvae",
         progress=progress,
         on_checkpoint=picture,
@@ -170,7 +177,9 @@ def train_latent_pairs(
     tokenizer.save(out / TOKENIZER_FILE)
     save_pretrained(out / "mmvae", config, mmvae)
 
-    latents = encode_latents(mmvae, pairs, token_ids, progress=progress)
+    # Mirrored images are further pairs, as they are for stage 2 of a recipe.
+    views = [pairs.images_of, *([pairs.mirrored_images_of] if training.horizontal_flip else [])]
+    latents = encode_latents(mmvae, views, token_ids, progress=progress)
     gan_config = JointGANConfig(joint_size=config.joint_size)
     torch.manual_seed(training.joint_gan.seed)
     joint_gan = JointGAN(gan_config)
@@ -178,10 +187,10 @@ def train_latent_pairs(
     seconds += train(
         joint_gan,
         lambda rows: LatentPairs(latents.image[rows], latents.text[rows]),
-        len(pairs),
+        len(latents.image),
         training.joint_gan,
         out / "runs" / "joint_gan",
-        identity=_identity(gan_config, training.joint_gan, pairs.digest() + str(training.mmvae)),
+        identity=_identity(gan_config, training.joint_gan, learned_from + str(training.mmvae)),
         description="train joint gan",
         progress=progress,
     )
@@ -197,7 +206,7 @@ def holds_latent_pairs(folder: Path) -> bool:
 def with_seed(training: LatentPairsTraining, seed: int) -> LatentPairsTraining:
     """The same training from another seed."""
     parts = {"mmvae": training.mmvae, "joint_gan": training.joint_gan}
-    return LatentPairsTraining(**{name: replace(part, seed=seed) for name, part in parts.items()})
+    return replace(training, **{name: replace(part, seed=seed) for name, part in parts.items()})
 
 
 def mmvae_config(pairs: PairShape) -> MMVAEConfig:
@@ -211,16 +220,22 @@ def mmvae_config(pairs: PairShape) -> MMVAEConfig:
 
 
 def encode_latents(
-    mmvae: MMVAE, pairs: PairDataset, token_ids: Tensor, *, progress: Progress | None = None
+    mmvae: MMVAE,
+    views: Sequence[Callable[[Tensor], Tensor]],
+    token_ids: Tensor,
+    *,
+    progress: Progress | None = None,
 ) -> LatentPairs:
-    """The joint latents (N, Z) of both halves of all pairs, in eval mode."""
+    """The joint latents (V·N, Z) of both halves of N pairs in each view of their images, in eval mode."""
     images, texts = [], []
-    with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
-        for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
-            image, text = mmvae.encode(PairBatch(pairs.images_of(rows), token_ids[rows]))
-            images.append(image)
-            texts.append(text)
-            advance(len(rows))
+    total = len(views) * len(token_ids)
+    with (progress or NoProgress()).task("encode pairs", total=total, unit="pairs") as advance:
+        for images_of in views:
+            for rows in torch.arange(len(token_ids)).split(PAIRS_AT_A_TIME):
+                image, text = mmvae.encode(PairBatch(images_of(rows), token_ids[rows]))
+                images.append(image)
+                texts.append(text)
+                advance(len(rows))
     return LatentPairs(torch.cat(images), torch.cat(texts))
 
 

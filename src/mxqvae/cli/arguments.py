@@ -15,6 +15,8 @@ from mxqvae.errors import MxqvaeError
 # Flags that may be left out; what happens then stands in the help text of each.
 FloatOrNone = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
+# Several seeds, `--seeds 0 1 2`; one alone is also `--seed 0`.
+Seeds = Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--seed",))]
 PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 TextOrNone = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 

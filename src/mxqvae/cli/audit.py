@@ -12,7 +12,8 @@ from mxqvae.cli.arguments import TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; see docs/audit.md"
+    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
+    "docs/audit.md"
 )
 
 
@@ -24,19 +25,22 @@ def audit(
     split: TextOrNone = None,
     num_worst: int = 200,
     json: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Score each pair by how much its image contradicts its caption, each word too, and propose corrections.
 
     Writes scores.parquet, scores.csv and report.html, which shows the worst pairs and needs no network. After
-    a stop, the same command goes on.
+    a stop, the same command goes on. Images of another size than the model's are cropped and resized as
+    `mxqvae data folder` does.
 
     Args:
-        pairs: Folder of a data set, or one that `mxqvae sample` wrote.
+        pairs: Folder of a data set, which `mxqvae data` makes, or one that `mxqvae sample` wrote.
         out: Folder to write.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
         split: The split of a data set; without it, all of them.
         num_worst: Pairs in the report.
         json: Print the summary as JSON.
+        overwrite: Replace a folder that has content; an audit of the same pairs by the same weights goes on.
     """
     at_least(0, num_worst=num_worst)
 
@@ -51,7 +55,7 @@ def audit(
     if not auditor.has_seen_lies:
         print(NO_LIES_SEEN, file=sys.stderr)
     progress = NoProgress() if json else progress_on()
-    done = audit_folder(auditor, source, out, num_worst=num_worst, progress=progress)
+    done = audit_folder(auditor, source, out, num_worst=num_worst, overwrite=overwrite, progress=progress)
     if json:
         print(json_format.dumps(dataclasses.asdict(done), indent=2, allow_nan=False))
     else:

@@ -25,12 +25,13 @@ class Building:
     seed: int = 0
     """Seed of the contact sheet."""
     max_length: IntOrNone = None
-    """Tokens of a caption; without it, what 99.5% of the training captions need, or all of them with
-    --strict, a multiple of 8. Longer ones are cut in training."""
+    """Tokens of a caption; without it, what 99.5% of the training captions need, or with --strict all
+    captions of every split, a multiple of 8. Longer ones are cut in training."""
     vocab_size: IntOrNone = None
     """Size of the tokenizer's vocabulary; without it, chosen by the captions."""
     strict: bool = False
-    """Stop on the first image or caption that would be left out or altered."""
+    """Stop on the first problem of any kind: what would be left out, altered, turned or cut, and images that
+    occur twice."""
     processes: IntOrNone = None
     """Processes that decode images; without it, one for each core. The result is the same."""
     overwrite: bool = False

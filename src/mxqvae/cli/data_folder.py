@@ -23,6 +23,7 @@ def folder(
     image_column: TextOrNone = None,
     group_column: TextOrNone = None,
     split_column: TextOrNone = None,
+    new_splits: bool = False,
     images: PathOrNone = None,
     test_share: float = 0.1,
     seed: int = 0,
@@ -30,16 +31,18 @@ def folder(
     vocab_size: IntOrNone = None,
     strict: bool = False,
     processes: IntOrNone = None,
+    pairing_note: TextOrNone = None,
     overwrite: bool = False,
     json: bool = False,
 ) -> None:
     """Build a data set from your own captioned images, one or several captions each.
 
-    PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say), with .txt files
-    beside the images (a caption a line), with WebDataset .tar shards or with .parquet files; one such file; a
-    COCO captions .json; or a data set of the hub as user/name. Images are turned upright, cropped to the
-    square in the middle and resized; a tokenizer is trained on the captions. The folder opens with
-    `datasets.load_dataset`. The same input and seed give the same bytes.
+    PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say) or Kaggle's
+    captions.txt, with .txt files of the images' names (a caption a line; beside them, or images/1.jpg and
+    captions/1.txt), with WebDataset .tar shards, .tar archives with a metadata.jsonl or .parquet files; one
+    such file; a COCO captions .json; or a data set of the hub as user/name. Images are turned upright,
+    cropped to the square in the middle and resized; a tokenizer is trained on the captions. The folder opens
+    with `datasets.load_dataset`. The same input and seed give the same bytes.
 
     Args:
         path: What the images and captions lie in.
@@ -48,17 +51,23 @@ def folder(
         caption_column: Column with a caption or a list of them; by default captions, caption, text and so on.
         image_column: Column with the image or its file name; by default image, file_name, file and so on.
         group_column: Column whose equal values stay in one split, such as the person or the object shown.
-        split_column: Column that says train, validation or test of each image, to be kept; without it, splits
-            are dealt.
+        split_column: Column that says train, validation or test of each image, to be kept; without it, the
+            names of shards (train-00000-of-00002.parquet), of first folders (train/1.jpg) or of the hub's
+            splits say so where they name training images and others. Validation images are for testing where
+            no others are.
+        new_splits: Deal every image, whatever splits the source names; one that names none is dealt anyway.
         images: Folder with the images, where they are not beside PATH.
-        test_share: Share of the images that become the test split.
-        seed: Seed of the split.
-        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or all of them
-            with --strict, a multiple of 8. Longer ones are cut in training.
+        test_share: Share of the images that become the test split, where splits are dealt.
+        seed: Seed of splits that are dealt.
+        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or with
+            --strict all captions of every split, a multiple of 8. Longer ones are cut in training.
         vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
             for each word that occurs five times, at most 8,192.
-        strict: Stop on the first image or caption that would be left out or altered.
+        strict: Stop on the first problem of any kind: what would be left out, altered, turned or cut, and
+            images that occur twice.
         processes: Processes that decode images; without it, one for each core. The result is the same.
+        pairing_note: A few words for the data card and beside the figures of Table 3, where captions belong
+            to something else than their image, such as "captions are of another photo of the species".
         overwrite: Replace a folder that has content.
         json: Print the manifest as JSON.
     """
@@ -68,6 +77,8 @@ def folder(
     at_least(1, processes=processes)
     if not 0 <= test_share < 1:
         raise MxqvaeError(f"--test-share must be at least 0 and below 1, got {test_share}")
+    if new_splits and split_column is not None:
+        raise MxqvaeError(f"--split-column {split_column} names splits; leave it or --new-splits out")
 
     from mxqvae.output_folder import check_output_folder
 
@@ -76,7 +87,6 @@ def folder(
 
     from mxqvae.config import to_json
     from mxqvae.data.captioned_images.build import build_captioned_images
-    from mxqvae.data.captioned_images.card import NAMED_SPLITS, OWN_PAIRS
     from mxqvae.data.captioned_images.columns import AskedColumns
     from mxqvae.data.captioned_images.detection import open_source
     from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
@@ -92,14 +102,15 @@ def folder(
         seed=seed,
         max_length=max_length,
         vocab_size=vocab_size,
+        new_splits=new_splits,
         strict=strict,
+        pairing_note=pairing_note,
     )
     manifest = build_captioned_images(
         open_source(path, AskedColumns(image_column, caption_column, group_column, split_column), images),
         out,
         config,
         draw_sheet=contact_sheet,
-        card_text=NAMED_SPLITS if split_column else OWN_PAIRS,
         num_processes=processes or num_cores(),
         overwrite=overwrite,
         progress=NoProgress() if json else progress_on(),
@@ -108,6 +119,8 @@ def folder(
         print(to_json(manifest))
     else:
         print_report(manifest, out)
+        if manifest.published_splits:
+            print("Splits are those that the source names; --new-splits deals others.")
 
 
 def check_places(path: str, images: Path | None, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""`mxqvae data filter`: a data set without the pairs that an audit found worst."""
+"""`mxqvae data filter`: a data set without the pairs that an audit found worst, or with its corrections."""
 
 import math
 from pathlib import Path
@@ -19,11 +19,14 @@ def filter_pairs(
     out: Path,
     keep_share: ShareOrNone = None,
     threshold: BitsOrNone = None,
+    contradicted: bool = False,
+    correct: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Copy a data set without the pairs with the highest scores. Pairs without a score stay.
+    """Copy a data set without the pairs that an audit found worst, or with the captions that it proposes.
 
-    Splits that were not audited are copied as they are: audit with `--split train` to leave test pairs alone.
+    Pairs without a score and splits that were not audited stay as they are: audit with `--split train` to
+    leave test pairs alone.
 
     Args:
         data: Folder of the data set that was audited.
@@ -31,10 +34,12 @@ def filter_pairs(
         out: Folder to make.
         keep_share: Share of the scored pairs that stay, the best, above 0 and up to 1.
         threshold: Or the bits above which a pair is left out.
+        contradicted: Or leave out the pairs for which the audit proposes another caption.
+        correct: Or take the captions that it proposes.
         overwrite: Replace a folder that has content.
     """
-    if (keep_share is None) == (threshold is None):
-        raise MxqvaeError("give one of --keep-share and --threshold")
+    if sum([keep_share is not None, threshold is not None, contradicted, correct]) != 1:
+        raise MxqvaeError("give one of --keep-share, --threshold, --contradicted and --correct")
     if keep_share is not None and not 0 < keep_share <= 1:
         raise MxqvaeError(f"--keep-share must be above 0 and up to 1, got {keep_share}")
 
@@ -45,10 +50,20 @@ def filter_pairs(
 
     check_output_folder(out, overwrite=overwrite)
 
-    from mxqvae.audit.filtering import filter_by_share, filter_by_threshold
+    from mxqvae.audit import filtering
 
     if keep_share is not None:
-        manifest = filter_by_share(data, scores, out, keep_share=keep_share, overwrite=overwrite)
+        manifest = filtering.filter_by_share(data, scores, out, keep_share=keep_share, overwrite=overwrite)
+    elif threshold is not None:
+        manifest = filtering.filter_by_threshold(data, scores, out, threshold=threshold, overwrite=overwrite)
+    elif contradicted:
+        manifest = filtering.leave_out_contradicted(data, scores, out, overwrite=overwrite)
     else:
-        manifest = filter_by_threshold(data, scores, out, threshold=threshold or 0.0, overwrite=overwrite)
-    print(f"{manifest.num_left_out:,} of {manifest.num_scored:,} scored pairs left out: {out}")
+        manifest = filtering.correct_captions(data, scores, out, overwrite=overwrite)
+    if correct:
+        print(f"{manifest.num_corrected:,} of {manifest.num_scored:,} scored pairs corrected: {out}")
+    else:
+        print(f"{manifest.num_left_out:,} of {manifest.num_scored:,} scored pairs left out: {out}")
+    if manifest.recall is not None:
+        precision = "–" if manifest.precision is None else f"{manifest.precision:.4f}"
+        print(f"By the column corrupted: precision {precision}, recall {manifest.recall:.4f}.")

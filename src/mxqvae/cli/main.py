@@ -45,6 +45,7 @@ COMMANDS = (
         ("data", "corrupt"), "let a share of the training captions lie about a slot", "corrupt", "corrupt"
     ),
     Command(("data", "filter"), "leave out the pairs that an audit found worst", "filter", "filter_pairs"),
+    Command(("train", "pairs"), "train all parts of a model, one after the other", "train", "pairs"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "reader"), "train what lets the prior draw images for captions", "train", "reader"),
@@ -122,6 +123,12 @@ COMMANDS = (
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),
     Command(("reproduce", "table3"), "train and score rows of Table 3 on your data", "reproduce", "table3"),
+    Command(
+        ("reproduce", "reconstruction"),
+        "train stage 1 and measure what it makes of test images",
+        "reproduce",
+        "reconstruction",
+    ),
     Command(("report",), "write the tables of the README from the results", "report", "report"),
     Command(("bench",), "measure the claims about speed on this machine", "bench", "bench"),
 )

@@ -1,6 +1,7 @@
 """`mxqvae evaluate reconstruction`: what stage 1 makes of real images."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from mxqvae.cli.figures import give_out, new_table, print_with
 
 if TYPE_CHECKING:
     from mxqvae.evaluation.image_quality import ImageQualityScore
+
+
+PERCEPTUAL_REMARK = "This stage 1 has learned from early layers of that network, which favours it there."
 
 
 def reconstruction(
@@ -32,7 +36,6 @@ def reconstruction(
     """
     import torch
 
-    from mxqvae.data.batch import to_bytes
     from mxqvae.data.pairs import PairDataset
     from mxqvae.evaluation.held_out import one_pair_per_image
     from mxqvae.evaluation.image_features import EfficientNetFeatures
@@ -40,7 +43,7 @@ def reconstruction(
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
     from mxqvae.generation.sample_folder import read_sample_folder
     from mxqvae.progress import NoProgress, progress_on
-    from mxqvae.stages import PAIRS_AT_A_TIME, encode_pairs
+    from mxqvae.stages import reconstruct_images
 
     progress = NoProgress() if json else progress_on()
     features = EfficientNetFeatures.from_package()
@@ -48,13 +51,13 @@ def reconstruction(
     autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
     pairs = one_pair_per_image(PairDataset.from_parquet(data, "test"))
     sampled = None if samples is None else torch.from_numpy(read_sample_folder(samples).images)
-    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
-    decoded = [to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)]
-    score = measure_image_quality(pairs.images, torch.cat(decoded), features, sampled, progress=progress)
-    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+    decoded = reconstruct_images(autoencoder, tokenizer, pairs, progress=progress)
+    score = measure_image_quality(pairs.images, decoded, features, sampled, progress=progress)
+    remarks = [PERCEPTUAL_REMARK] if autoencoder.config.perceptual_weight else []
+    give_out(dataclasses.asdict(score), lambda: _print_table(score, remarks), out=out, json=json)
 
 
-def _print_table(score: "ImageQualityScore") -> None:
+def _print_table(score: "ImageQualityScore", remarks: Sequence[str]) -> None:
     table = new_table("Images beside real ones", "Images", "Number", "PSNR, dB", "SSIM", "Frechet distance")
     rows = [("Reconstructed", score.reconstructed, (f"{score.psnr:.2f}", f"{score.ssim:.3f}"))]
     if score.samples is not None:
@@ -66,5 +69,6 @@ def _print_table(score: "ImageQualityScore") -> None:
         [
             f"Frechet distance: squared, from {score.reconstructed.num_real:,} real images, in the space of",
             f"{score.feature_space}. It falls with the number of images.",
+            *remarks,
         ],
     )

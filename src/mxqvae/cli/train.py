@@ -2,72 +2,81 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+
+if TYPE_CHECKING:
+    from mxqvae.progress import Progress
+    from mxqvae.recipes import Recipe
 
 Changes = Annotated[
     tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
 ]
 
-DEFAULT_RECIPE = "caption-mnist-cpu"
-
 
 def autoencoder(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train stage 1: pairs to codes and back. Ctrl-C keeps a checkpoint, the same command goes on from it.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write; checkpoint, log and pictures are in its runs/autoencoder.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_autoencoder
 
-    chosen = find_recipe(recipe)
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
     training = override(chosen.autoencoder_training, changes)
-    chosen = dataclasses.replace(chosen, autoencoder_training=training)
-    seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress_on())
+    chosen = dataclasses.replace(
+        chosen, autoencoder_training=training, max_epochs=_max_epochs(chosen, changes)
+    )
+    seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
 
 
 def prior(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train stage 2: the prior over the codes that stage 1 gives the data. Ctrl-C keeps a checkpoint.
 
     Args:
         data: Folder of the data set that stage 1 was trained on.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
+            for other pairs.
         seed: Seed of the weights and the batch order; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_prior
 
-    chosen = find_recipe(recipe)
-    chosen = dataclasses.replace(chosen, prior_training=override(chosen.prior_training, changes))
-    seconds = train_prior(chosen, data, out, seed=seed, progress=progress_on())
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
+    training = override(chosen.prior_training, changes)
+    chosen = dataclasses.replace(chosen, prior_training=training, max_epochs=_max_epochs(chosen, changes))
+    seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
 
 def reader(
-    *, data: Path, out: Path, recipe: str = DEFAULT_RECIPE, seed: IntOrNone = None, changes: Changes = ()
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
 ) -> None:
     """Train the reader, which lets the prior draw images for captions; both stages stay as they are.
 
@@ -76,31 +85,63 @@ def reader(
     Args:
         data: Folder of the data set that the prior was trained on.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
-        recipe: Name of the run, see `mxqvae.recipes`.
+        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
+            for other pairs.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100.
+        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
+            taken, however few the pairs.
     """
     at_least(0, seed=seed)
 
     from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_reader
 
-    chosen = find_recipe(recipe)
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
     if chosen.reader is not None:
         training = override(chosen.reader.training, changes)
-        chosen = dataclasses.replace(chosen, reader=dataclasses.replace(chosen.reader, training=training))
-    seconds = train_reader(chosen, data, out, seed=seed, progress=progress_on())
+        chosen = dataclasses.replace(
+            chosen,
+            reader=dataclasses.replace(chosen.reader, training=training),
+            max_epochs=_max_epochs(chosen, changes),
+        )
+    seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
 
-def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
+def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
+    """Train all parts of a model: stage 1, stage 2 and, where the recipe has one, a reader.
+
+    Ctrl-C keeps a checkpoint, the same command goes on from it; parts that are done stay as they are.
+
+    Args:
+        data: Folder of the data set, such as `mxqvae data` builds.
+        out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
+        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
+        seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.progress import format_duration, progress_on
+    from mxqvae.stages import trainers_of
+
+    progress = progress_on()
+    chosen = _find_recipe(data, recipe, progress)
+    for part, train in trainers_of(chosen).items():
+        seconds = train(chosen, data, out, seed=seed, progress=progress)
+        print(f"{part}, trained in {format_duration(seconds)}: {out}")
+
+
+def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
     """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
+        recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
+            does this training. Without it, the one that training takes by itself.
         seed: Seed of the weights, the batch order and the noise.
     """
     at_least(0, seed=seed)
@@ -108,8 +149,11 @@ def joint_gan(*, data: Path, out: Path, seed: IntOrNone = None) -> None:
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
 
-    training = LatentPairsTraining() if seed is None else with_seed(LatentPairsTraining(), seed)
-    seconds = train_latent_pairs(data, out, training, progress=progress_on())
+    progress = progress_on()
+    mirrors = _find_recipe(data, recipe, progress).horizontal_flip
+    training = LatentPairsTraining(horizontal_flip=mirrors)
+    training = training if seed is None else with_seed(training, seed)
+    seconds = train_latent_pairs(data, out, training, progress=progress)
     print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
 
 
@@ -144,3 +188,19 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
         f"judge, {record.test_accuracy:.2%} of test digits right, "
         f"trained in {format_duration(record.training_seconds)}: {out}"
     )
+
+
+def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe":
+    """The recipe that was asked for, or the one that fits the data set, which is then named."""
+    from mxqvae.recipes import find_recipe, fitting_recipe
+
+    fitting = fitting_recipe(data, name)
+    if name is None:
+        progress.say(f"recipe {fitting}, by what the data set is; --recipe names another")
+    return find_recipe(fitting)
+
+
+def _max_epochs(recipe: "Recipe", changes: tuple[str, ...]) -> int | None:
+    """The recipe's bound, but none on a number of steps that was asked for."""
+    asked_for = {change.partition("=")[0].strip() for change in changes}
+    return None if "num_steps" in asked_for else recipe.max_epochs

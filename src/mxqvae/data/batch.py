@@ -31,6 +31,12 @@ def to_floats(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 255
 
 
+def mirror_half(images: Tensor) -> Tensor:
+    """(B, 3, H, W), each mirrored left to right with probability .5, by torch's global random state."""
+    is_mirrored = torch.rand(len(images)) < 0.5
+    return torch.where(is_mirrored[:, None, None, None], images.flip(3), images)
+
+
 def to_bytes(images: Tensor) -> Tensor:
     """(B, 3, H, W) in [0, 1], as models give them -> (B, H, W, 3) uint8."""
     return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1)

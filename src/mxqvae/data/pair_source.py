@@ -67,6 +67,11 @@ class PairFolder(Protocol):
     """A folder of pairs."""
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
+
+    @property
     def num_rows(self) -> int:
         """Rows of all chunks."""
         ...
@@ -105,7 +110,8 @@ def open_pairs(folder: Path, split: str | None = None) -> PairFolder:
         return SampleFolderPairs(folder)
     if not (folder / "data").is_dir():
         raise MxqvaeError(
-            f"{folder} has neither data/*.parquet nor {METADATA_NAME}; give a data set or a sample folder"
+            f"{folder} has neither data/*.parquet nor {METADATA_NAME}; make a data set of your images by "
+            f"`mxqvae data folder {folder} --out DATA` and audit that"
         )
     return ParquetPairs(folder, [path for paths in find_shards(folder, split).values() for path in paths])
 
@@ -119,7 +125,7 @@ class ParquetPairs:
         Raises:
             MxqvaeError: One is damaged, or lacks a column or has another type in it.
         """
-        self._folder, self._paths = folder, list(paths)
+        self.folder, self._paths = folder, list(paths)
         self._columns: dict[Path, list[str]] = {}
         self.num_rows = 0
         for path in self._paths:
@@ -129,7 +135,7 @@ class ParquetPairs:
             self.num_rows += file.metadata.num_rows
 
     def identity(self) -> list[list[object]]:
-        return [_identity(self._folder, path) for path in self._paths]
+        return [_identity(self.folder, path) for path in self._paths]
 
     def chunk_sizes(self) -> list[int]:
         files = map(_open, self._paths)
@@ -161,12 +167,12 @@ class ParquetPairs:
         return {key: image for name, some in by_file.items() for key, image in self._images_of(name, some)}
 
     def _pairs(self, path: Path, row: int, cells: dict[str, Any]) -> Iterator[FoundPair]:
-        name, image = _name(self._folder, path), _encoded(cells)
+        name, image = _name(self.folder, path), _encoded(cells)
         for number, caption in enumerate(_captions(cells)):
             yield FoundPair(PairKey(name, row, number), image, caption)
 
     def _images_of(self, name: str, keys: Sequence[PairKey]) -> Iterator[tuple[PairKey, bytes]]:
-        path = self._folder / name
+        path = self.folder / name
         file, start = _open(path), 0
         wanted: dict[int, list[PairKey]] = defaultdict(list)
         for key in keys:
@@ -184,7 +190,7 @@ class SampleFolderPairs:
     """Images and a metadata.jsonl with `file_name` and `caption` in each line."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.num_rows = sum(1 for _ in self._lines())
 
     def identity(self) -> list[list[object]]:
@@ -198,7 +204,7 @@ class SampleFolderPairs:
             if name is not None:
                 digest.update(json.dumps([name, *self._size_and_time(name)]).encode() + b"\n")
                 num += 1
-        return [_identity(self._folder, self._folder / METADATA_NAME), ["images", num, digest.hexdigest()]]
+        return [_identity(self.folder, self.folder / METADATA_NAME), ["images", num, digest.hexdigest()]]
 
     def chunk_sizes(self) -> list[int]:
         return _sizes(self.num_rows)
@@ -215,7 +221,7 @@ class SampleFolderPairs:
         return {key: image for key, image in found.items() if image is not None}
 
     def _lines(self) -> Iterator[bytes]:
-        with (self._folder / METADATA_NAME).open("rb") as file:
+        with (self.folder / METADATA_NAME).open("rb") as file:
             yield from (line for line in file if line.strip())
 
     def _pair(self, row: int, line: bytes) -> FoundPair:
@@ -241,10 +247,10 @@ class SampleFolderPairs:
 
     def _path(self, name: str) -> Path | None:
         """Where an image lies; None where that cannot be in the folder."""
-        path = self._folder / name
+        path = self.folder / name
         try:
             # A name that leads out of the folder is not of this data set, whatever it names.
-            return path if path.resolve().is_relative_to(self._folder.resolve()) else None
+            return path if path.resolve().is_relative_to(self.folder.resolve()) else None
         except (OSError, ValueError, RuntimeError):  # a NUL in it, links in a circle
             return None
 

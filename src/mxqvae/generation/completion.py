@@ -7,8 +7,8 @@
   are given the encoder's codes are taken.
 - **Hidden patches of an image, no words given** (or no reader to read them). The caption is found first, as
   above. The prior draws the image's codes after those of the caption and, again, the given patches.
-- One candidate becomes the answer: the one whose given part is least surprising beside what was drawn. While
-  stage 1 doubts a word of it, more images are drawn.
+- One candidate becomes the answer: of those in which stage 1, reading them, doubts no word the one whose
+  given part is least surprising beside what was drawn. While there is none, more are drawn.
 
 What is given is pasted over every pair on the way, and over the answer. docs/completion.md compares this with
 other ways.
@@ -16,7 +16,7 @@ other ways.
 P candidates, T codes of a pair, the image's first, N the caption's, L words, K codes of the codebook.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, NamedTuple
 
@@ -53,7 +53,7 @@ class CompletionConfig:
     num_images: Annotated[int, Field(ge=1)] = 32
     """Candidates for hidden patches."""
     num_attempts: Annotated[int, Field(ge=1)] = 4
-    """How often so many are drawn at most: until stage 1 finds no word of the best dearer than those for
+    """How often so many are drawn at most: until stage 1 finds no word of one of them dearer than those for
     which the weights draw pairs anew, `GenerationConfig.max_word_bits`."""
     num_rounds: Annotated[int, Field(ge=1)] = 3
     """How often stage 1 mends each candidate."""
@@ -123,7 +123,7 @@ def complete(
             # One at a time: the bits of an answer must not depend on the shape of a batch.
             bits = torch.cat([search.fit.likelihood(pair).pair_bits() for pair in found]).cpu()
             order = bits.argsort(stable=True)
-            ranked = PairBatch(*(torch.cat(halves).cpu()[order] for halves in zip(*found, strict=True)))
+            ranked = PairBatch(*(half.cpu()[order] for half in _join(found)))
             captions = generator.tokenizer.decode(ranked.token_ids)
             yield Completions(ranked, captions, bits[order], order.tolist())
 
@@ -166,6 +166,19 @@ def _noise(seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64)))
 
 
+def _join(batches: Sequence[PairBatch]) -> PairBatch:
+    return PairBatch(*(torch.cat(halves) for halves in zip(*batches, strict=True)))
+
+
+class _Misfit(NamedTuple):
+    """How badly P candidates fit what is given."""
+
+    surprise: Tensor
+    """(P,) float64, bits of the given patches' codes and of the caption under both stages."""
+    is_doubted: Tensor
+    """(P,) bool: stage 1, reading the pair, finds a word too dear."""
+
+
 class _Search:
     """Looks for one answer at a time, in batches whose shape depends on the configuration alone."""
 
@@ -182,9 +195,12 @@ class _Search:
         draw = self._draws(part, noise)
         best = self._best(part, draw())
         for _ in range(1, self.config.num_attempts):
-            if float(self.fit.worst_word_bits(best)) <= self.max_word_bits:
+            if not bool(self._misfit(part, best).is_doubted):
                 break
-            best = min(best, self._best(part, draw()), key=lambda pair: float(self._surprise(part, pair)))
+            other = self._best(part, draw())
+            best = self._best(
+                part, PairBatch(*(torch.cat(halves) for halves in zip(best, other, strict=True)))
+            )
         return best
 
     def _draws(self, part: KnownPart, noise: np.random.Generator) -> Callable[[], PairBatch]:
@@ -194,13 +210,14 @@ class _Search:
         if not part.hides_pixels:
             return partial(self._draw_captions, part, noise)
         pairs = self._draw_captions(part, noise) if part.hides_words else part.repeated(1)
-        order = self._surprise(part, pairs).argsort(stable=True)[:NUM_CAPTIONS_KEPT]
+        order = self._misfit(part, pairs).surprise.argsort(stable=True)[:NUM_CAPTIONS_KEPT]
         rows = order[torch.arange(self.config.num_images) % len(order)]
         return partial(self._draw_images, part, PairBatch(*(half[rows] for half in pairs)), noise)
 
     def _best(self, part: KnownPart, pairs: PairBatch) -> PairBatch:
-        """The one of `pairs` (P) beside which the given part is least surprising."""
-        best = int(self._surprise(part, pairs).argmin())
+        """The least surprising of `pairs` (P) without a doubted word, or of all where each has one."""
+        surprise, is_doubted = self._misfit(part, pairs)
+        best = int(surprise.masked_fill(is_doubted & ~is_doubted.all(), torch.inf).argmin())
         return PairBatch(pairs.images[best][None], pairs.token_ids[best][None])
 
     def _draw_captions(self, part: KnownPart, noise: np.random.Generator) -> PairBatch:
@@ -275,16 +292,19 @@ class _Search:
         uniform = torch.from_numpy(noise.random(len(logits))).to(logits.device)
         return draw(filter_logits(logits, self.config.sampling), uniform)
 
-    def _surprise(self, part: KnownPart, pairs: PairBatch) -> Tensor:
-        """Bits (P) of the given codes, and of the words under stage 1, beside what was drawn of `pairs` (P).
-
-        Codes of hidden patches do not count: that would prefer images with little in them.
-        """
+    def _misfit(self, part: KnownPart, pairs: PairBatch) -> _Misfit:
+        """How badly `pairs` (P), whose images may still have holes, fit what is given."""
         indices = self.autoencoder.encode(pairs)
+        # Codes of hidden patches do not count: that would prefer images with little in them.
         counted = torch.cat([part.patches, torch.ones_like(part.runs)])
         code_bits = self.fit.code_bits(indices)[:, counted].sum(1)
-        words = (pairs.token_ids != CaptionTokenizer.pad_id) & (pairs.token_ids != CaptionTokenizer.mask_id)
-        return code_bits + self.fit.word_bits(pairs.token_ids, indices).masked_fill(~words, 0).sum(1)
+        word_bits = self.fit.word_bits(pairs.token_ids, indices)
+        is_token = (pairs.token_ids != CaptionTokenizer.pad_id) & (
+            pairs.token_ids != CaptionTokenizer.mask_id
+        )
+        is_word = pairs.token_ids > CaptionTokenizer.end_id
+        is_doubted = (word_bits.masked_fill(~is_word, 0) > self.max_word_bits).any(1)
+        return _Misfit(code_bits + word_bits.masked_fill(~is_token, 0).sum(1), is_doubted)
 
 
 def _draw_again(log_weights: Tensor, uniform: float) -> Tensor:

@@ -101,15 +101,18 @@ def write_sample_folder(
     return next_sample - first
 
 
-def read_sample_folder(folder: Path) -> SampleFolder:
+def read_sample_folder(folder: Path, num: int | None = None) -> SampleFolder:
     """Read the pairs of a folder that `write_sample_folder`, or anyone else, wrote in this layout.
 
     Only `file_name` and `caption` are needed in a line of the metadata.
 
+    Args:
+        num: Read the first `num` pairs only; all where they are fewer, or without it.
+
     Raises:
         MxqvaeError: Names the folder, line or image that is missing, damaged or of another size.
     """
-    names, captions = _read_metadata(folder)
+    names, captions = (column[:num] for column in _read_metadata(folder))
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         images = list(threads.map(_read_image, [folder / name for name in names]))
     for name, image in zip(names, images, strict=True):

@@ -103,6 +103,16 @@ def only_shared_codebook(pairs: PairShape) -> MXQVAEConfig:
     return replace(without_joint_encoder(pairs), masking=None)
 
 
+def masks_only(pairs: PairShape) -> MXQVAEConfig:
+    """The `cpu` autoencoder whose hidden words are all [MASK], as the paper's are: no lies in training."""
+    return replace(cpu_autoencoder(pairs), masking=MaskingConfig(random_word_share=0.0))
+
+
+def without_joint_encoder_masks_only(pairs: PairShape) -> MXQVAEConfig:
+    """The same without the joint encoder: which of the two makes the model believe the image?"""
+    return replace(without_joint_encoder(pairs), masking=MaskingConfig(random_word_share=0.0))
+
+
 def image_vqvae(pairs: PairShape) -> ImageVQVAEConfig:
     """The image half of the `cpu` autoencoder, alone."""
     joint = cpu_autoencoder(pairs)
@@ -167,6 +177,35 @@ def cpu_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:
         quantizer=QuantizerConfig(num_codes=1024, code_size=64, average_decay=0.99, reset_below=0.5),
         identity_mixing=True,
     )
+
+
+def own_pairs_without_joint_encoder(pairs: PairShape) -> MXQVAEConfig:
+    """Row "without TC" of Table 1 on own pairs."""
+    return replace(cpu_own_pairs_autoencoder(pairs), joint=None, joint_positions=False)
+
+
+def own_pairs_without_masking(pairs: PairShape) -> MXQVAEConfig:
+    """Row "without IM" of Table 1 on own pairs; there are no lies that would go with the masks."""
+    return replace(cpu_own_pairs_autoencoder(pairs), masking=None)
+
+
+def own_pairs_only_shared_codebook(pairs: PairShape) -> MXQVAEConfig:
+    """Row "Only Sharing C" of Table 1 on own pairs."""
+    return replace(own_pairs_without_joint_encoder(pairs), masking=None)
+
+
+def cpu_perceptual_autoencoder(pairs: PairShape) -> MXQVAEConfig:
+    """`cpu_own_pairs_autoencoder` with a perceptual loss, whose gradient starts as large as the pixels'.
+
+    Raises:
+        MxqvaeError: As there.
+    """
+    return replace(cpu_own_pairs_autoencoder(pairs), perceptual_weight=0.2)
+
+
+def cpu_own_pairs_auditor(pairs: PairShape) -> MXQVAEConfig:
+    """`cpu_own_pairs_autoencoder` that sees captions lie and learns to believe the image, for an audit."""
+    return replace(cpu_own_pairs_autoencoder(pairs), masking=MaskingConfig(random_word_share=0.5))
 
 
 def paper_own_pairs_autoencoder(pairs: PairShape) -> MXQVAEConfig:

@@ -30,6 +30,8 @@ class Recipe:
 
     description: str
     """One line: what it is for, and what it costs."""
+    for_caption_mnist: bool = False
+    """Whether it is for Caption MNIST alone; else it is for captioned images of any other kind."""
     num_processes: int
     """Processes that share each batch; part of the recipe, since it decides the random draws."""
     caption_length: int | None
@@ -46,12 +48,14 @@ class Recipe:
     """How stage 2 learns."""
     reader: ReaderRecipe | None = None
     """The reader, which finds images for captions; none: no table asks for it."""
+    max_epochs: int | None = None
+    """How often the training of a part sees a pair, at most: few pairs take fewer steps; none: no bound."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False
     """Whether training mirrors half of the images; not where left and right mean something."""
     minutes: tuple[float, float] | None = None
-    """What stage 1 and stage 2 take on two cores, about, at 64 pixels; none: not measured."""
+    """What stage 1 and stage 2 take on two cores with bfloat16, about, at 64 pixels; none: not known."""
 
     def autoencoder_for(self, pairs: PairShape) -> AutoencoderConfig:
         """The autoencoder for pairs of a shape.

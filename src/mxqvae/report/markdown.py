@@ -1,6 +1,7 @@
 """Cells and tables in Markdown."""
 
 from collections.abc import Sequence
+from statistics import fmean, stdev
 
 OUR_ROW = "MXQ-VAE"
 """The label of the paper's own model in its tables."""
@@ -29,6 +30,12 @@ def ours_label(seed: int, num_seeds: int) -> str:
 def share_cell(share: float | None) -> str:
     """A share in [0, 1]."""
     return ABSENT if share is None else f"{share:.3f}"
+
+
+def mean_cell(shares: Sequence[float]) -> str:
+    """A share in [0, 1]; of several seeds the mean, with the standard deviation of one."""
+    mean = share_cell(fmean(shares))
+    return mean if len(shares) == 1 else f"{mean} ± {stdev(shares):.3f}"
 
 
 def difference_cell(ours: float | None, poster: float) -> str:

@@ -13,10 +13,18 @@ from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.report import table1, table2, table3
+from mxqvae.report import reconstruction, table1, table2, table3
 from mxqvae.report.goals import render_goals
 from mxqvae.report.runs import render_runs
-from mxqvae.results import Result, Table1Result, Table2Result, Table3Result, read_results
+from mxqvae.results import (
+    CAPTION_MNIST,
+    ReconstructionResult,
+    Result,
+    Table1Result,
+    Table2Result,
+    Table3Result,
+    read_results,
+)
 
 
 def update_readme(readme: Path, results: Path) -> bool:
@@ -51,9 +59,17 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         MxqvaeError: A result names a row that its table does not have.
     """
     first = [result for result in results if isinstance(result, Table1Result)]
+    digits = [result for result in first if result.data_set == CAPTION_MNIST]
+    photos = [result for result in first if result.data_set != CAPTION_MNIST]
     second = [result for result in results if isinstance(result, Table2Result)]
     third = [result for result in results if isinstance(result, Table3Result)]
-    for runs, rows in ((first, table1.POSTER), (second, table2.POSTER), (third, table3.ROWS)):
+    reconstructed = [result for result in results if isinstance(result, ReconstructionResult)]
+    for runs, rows in (
+        (first, table1.ROWS),
+        (second, table2.POSTER),
+        (third, table3.ROWS),
+        (reconstructed, reconstruction.ROWS),
+    ):
         for run in runs:
             if run.row not in rows:
                 raise MxqvaeError(
@@ -61,12 +77,14 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
                     f"choose from {', '.join(rows)}"
                 )
     return {
-        "table1": table1.render_table1(first),
-        "table1-kinds": table1.render_kinds(first),
+        "table1": table1.render_table1(digits),
+        "table1-kinds": table1.render_kinds(digits),
+        "table1-photos": table1.render_photos(photos),
         "table2": table2.render_table2(second),
         "table3": table3.render_table3(third),
+        "reconstruction": reconstruction.render_reconstruction(reconstructed),
         "measures": table2.render_measures(second),
-        "goals": render_goals(first, second),
+        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second),
         "runs": render_runs(results),
     }
 

@@ -1,5 +1,6 @@
 """What each result was run with, and what it cost."""
 
+import re
 from collections.abc import Sequence
 
 from mxqvae.progress import format_duration
@@ -30,7 +31,6 @@ def render_runs(results: Sequence[Result]) -> str:
 def _cells(result: Result) -> tuple[str, ...]:
     cost = result.cost
     seconds = (cost.autoencoder, cost.prior, cost.judge, cost.sampling, cost.scoring)
-    first, _, last = result.commit.partition(" to ")
     return (
         result.table.removeprefix("table"),
         row_label(result.row),
@@ -38,11 +38,6 @@ def _cells(result: Result) -> tuple[str, ...]:
         str(result.seed),
         *(format_duration(took) if took else ABSENT for took in seconds),
         f"{result.hardware}, torch {result.versions.get('torch', 'unknown')}",
-        " to ".join(_commit_cell(commit) for commit in (first, last) if commit),
+        re.sub(r"([0-9a-f]{10})[0-9a-f]{30}", r"`\1`", result.commit),
         result.date.isoformat(),
     )
-
-
-def _commit_cell(commit: str) -> str:
-    number, _, changes = commit.partition(" ")
-    return f"`{number[:10]}` {changes}".strip()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mxqvae.evaluation.similarity import SimilarityScore
 from mxqvae.report.markdown import ABSENT, Lines, ours_label, render_table, row_label, share_cell
-from mxqvae.results import Table3Result
+from mxqvae.results import PairsUsed, Table3Result
 
 BASELINE_ROW = "Joint GAN + MMVAE"
 POSTER: dict[str, dict[str, tuple[float, ...]]] = {
@@ -36,6 +36,8 @@ def table3_lines(results: Sequence[Table3Result]) -> Lines:
             lines += [line for run in of_row for line in _lines_of_ours(run, of_row)]
         if runs:
             lines += _lines_of_bounds(runs[0])
+            sets = dict.fromkeys(run.pairs for run in runs if run.pairs is not None)
+            lines += [(row_label(data_set), "Pairs used", _describe(pairs), *[""] * 4) for pairs in sets]
         else:
             lines.append((data_set, "", NOT_MEASURED[data_set], *[ABSENT] * 4))
     return lines
@@ -66,6 +68,15 @@ def _lines_of_bounds(run: Table3Result) -> Iterator[tuple[str, ...]]:
     name = row_label(run.data_set)
     yield (name, "Real pairs", "ceiling", *map(share_cell, _figures(figures.ceiling)))
     yield (name, "Real images, captions shuffled", "floor", *map(share_cell, _figures(figures.floor)))
+
+
+def _describe(pairs: PairsUsed) -> str:
+    text = (
+        f"{pairs.num_training_images:,} training images, {pairs.captioned_share:.0%} of them with a caption, "
+        f"{pairs.num_training_captions:,} captions; {pairs.num_test_images:,} test images with a caption; "
+        f"{pairs.image_size} px"
+    )
+    return text if pairs.pairing_note is None else f"{text}. {pairs.pairing_note}"
 
 
 def _figures(score: SimilarityScore) -> tuple[float, ...]:

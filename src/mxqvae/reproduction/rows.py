@@ -10,6 +10,7 @@ from typing import Any
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.config import to_tree
+from mxqvae.data import caption_mnist
 from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_mnist import IMAGE_SIZE, CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
@@ -18,9 +19,10 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.reproduction.work_folder import Step, WorkFolder
+from mxqvae.reproduction.work_folder import Step, WorkFolder, version_setting
 from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
+from mxqvae.training.checkpoint import num_steps_done
 from mxqvae.training.loop import TrainingConfig
 
 NUM_EXAMPLES = 1000
@@ -43,6 +45,13 @@ TABLE1_ROWS = {
     "without-im": Row(label="MXQ-VAE w/o IM", recipe="caption-mnist-cpu-without-im"),
     "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
 }
+TABLE1_EXTRA_ROWS = {
+    "masks-only": Row(label="MXQ-VAE, masks only", recipe="caption-mnist-cpu-masks-only"),
+    "without-tc-masks-only": Row(
+        label="MXQ-VAE w/o TC, masks only", recipe="caption-mnist-cpu-without-tc-masks-only"
+    ),
+}
+"""Rows that the paper does not have: what masks do without the lies in our IM (docs/table1.md)."""
 TABLE2_ROWS = {
     "i-t": Row(label="I&T", recipe="caption-mnist-cpu-i-t"),
     "t-i": Row(label="T&I", recipe="caption-mnist-cpu-t-i"),
@@ -55,6 +64,9 @@ TABLE3_ROWS = {
     "joint-gan-mmvae": Row(label="Joint GAN + MMVAE", recipe="joint-gan-mmvae"),
     "mxqvae": Row(label="MXQ-VAE", recipe="photos-cpu"),
 }
+
+RECONSTRUCTION_RECIPES = ("photos-cpu", "photos-cpu-perceptual")
+"""The paper's image loss, and the same with a perceptual one."""
 
 
 def find_row(rows: Mapping[str, Row], name: str) -> Row:
@@ -98,6 +110,11 @@ class Reproduction(ABC):
     @abstractmethod
     def data_settings(self) -> dict[str, Any]:
         """Whatever decides what is in the data set; plain JSON."""
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Side of the data set's images in pixels."""
 
     @property
     def prior_data_folder(self) -> Path:
@@ -144,7 +161,10 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        return [self._autoencoder_step(out, settings, recipe.minutes and recipe.minutes[0], train)]
+        minutes = recipe.minutes and _minutes_left(
+            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training
+        )
+        return [self._autoencoder_step(out, settings, self.minutes(minutes), train)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
@@ -162,8 +182,16 @@ class Reproduction(ABC):
             run=lambda: train_prior(
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
-            minutes=recipe.minutes and recipe.minutes[1],
+            minutes=self.minutes(
+                _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training)
+                if recipe.minutes
+                else None
+            ),
         )
+
+    def minutes(self, at_64_pixels: float | None) -> float | None:
+        """What takes so many minutes for images of 64 pixels takes this many for the data set's, about."""
+        return at_64_pixels and round(at_64_pixels * (self.image_size / 64) ** 2, 1)
 
     def run_record(self, result: str, row: Row, made: Sequence[Step], scoring: float) -> dict[str, Any]:
         """The fields of `results.Run` for a result made by these steps, scored in `scoring` seconds."""
@@ -204,6 +232,7 @@ class Reproduction(ABC):
             "processes": recipe.num_processes,
             "model": to_tree(model),
             "training": to_tree(training),
+            **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
         }
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
@@ -233,13 +262,18 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"data": to_tree(self.data)}
+        """Its config and the builder's version."""
+        return {"data": _built_with(self.data)}
 
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """That of the language of Caption MNIST; known before there is any data."""
         tokenizer = CaptionTokenizer.train(example_captions(NUM_EXAMPLES), recipe.caption_length)
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, IMAGE_SIZE)
+
+    @property
+    def image_size(self) -> int:
+        """Caption MNIST's."""
+        return IMAGE_SIZE
 
     @property
     def prior_data_folder(self) -> Path:
@@ -248,8 +282,8 @@ class CaptionMnistReproduction(Reproduction):
 
     @property
     def prior_data_settings(self) -> dict[str, Any]:
-        """Its config."""
-        return {"prior_data": to_tree(self.prior_data)}
+        """Its config and the builder's version."""
+        return {"prior_data": _built_with(self.prior_data)}
 
     def data_step(self) -> Step:
         """Caption MNIST, shared by all rows."""
@@ -269,6 +303,15 @@ class CaptionMnistReproduction(Reproduction):
             )
 
         return Step(name=out.name, cost="data", made=out, settings=settings, run=build, minutes=minutes)
+
+
+def _built_with(config: CaptionMnistConfig) -> dict[str, Any]:
+    return to_tree(config) | version_setting(caption_mnist.VERSION)
+
+
+def _minutes_left(minutes: float, run: Path, training: TrainingConfig) -> float:
+    """What is left of a training of `minutes` by the checkpoint in the folder `run`."""
+    return round(minutes * max(0.0, 1 - num_steps_done(run) / training.num_steps), 1)
 
 
 def timed(work: Callable[[], object]) -> float:

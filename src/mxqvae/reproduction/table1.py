@@ -1,19 +1,30 @@
-"""Table 1: rows from the raw digits to the correlation of captions on the Degree sets.
+"""Table 1: rows from the raw digits, or from captioned images, to the correlation of captions on Degree sets.
 
 Beside the result there is a picture: one image under captions of every degree, and what stage 1 makes of it.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mxqvae.config import to_tree
-from mxqvae.data.degree import build_degree_sets
+from mxqvae.data import colour_degree, degree
+from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
-from mxqvae.reproduction.rows import TABLE1_ROWS, CaptionMnistReproduction, Row, find_row, timed
-from mxqvae.reproduction.work_folder import Step
-from mxqvae.results import Table1Result, write_result
+from mxqvae.recipes import fitting_recipe
+from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
+from mxqvae.reproduction.rows import (
+    TABLE1_EXTRA_ROWS,
+    TABLE1_ROWS,
+    CaptionMnistReproduction,
+    Reproduction,
+    Row,
+    find_row,
+    timed,
+)
+from mxqvae.reproduction.work_folder import Step, version_setting
+from mxqvae.results import CAPTION_MNIST, Table1Result, write_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,42 +37,83 @@ class Table1Reproduction(CaptionMnistReproduction):
         Raises:
             MxqvaeError: No row of that name.
         """
-        row = find_row(TABLE1_ROWS, name)
-        made = [self.data_step(), self._degree_step(), *self.autoencoder_steps(row.recipe)]
+        row = find_row(TABLE1_ROWS | TABLE1_EXTRA_ROWS, name)
+        sets = _degree_step(self, degree.build_degree_sets, degree.VERSION)
+        made = [self.data_step(), sets, *self.autoencoder_steps(row.recipe)]
         result = f"table1-{name}-seed{self.seed}"
-        scoring = Step(
-            name=f"{self.model_folder(row.recipe).name}/table1",
-            cost="scoring",
-            made=self.results / f"{result}.json",
-            settings={"stage1": made[-1].settings, "degree": made[1].settings},
-            run=lambda: self._score(result, row, made),
-            minutes=2,
-        )
-        return [*made, scoring]
+        return [*made, _scoring_step(self, result, row, CAPTION_MNIST, sets, made)]
 
-    def _degree_step(self) -> Step:
-        def build() -> float:
-            out = self.work / "degree"
-            return timed(
-                lambda: build_degree_sets(self.data_folder, out, overwrite=True, progress=self.progress)
-            )
 
-        return Step(
-            name="degree",
-            cost="degree",
-            made=self.work / "degree",
-            settings={"data": to_tree(self.data)},
-            run=build,
-            minutes=0.5,
-        )
+@dataclass(frozen=True, kw_only=True)
+class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
+    """Rows of Table 1 on one data set of captioned images, whose captions lie about colours."""
 
-    def _score(self, result: str, row: Row, made: list[Step]) -> float:
+    recipe: str
+    """The recipe of the row MXQ-VAE; those of the others have its name, then their own."""
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """The paper's rows by name, with the recipes that make them here."""
+        return {
+            name: Row(label=row.label, recipe=self.recipe if name == "mxqvae" else f"{self.recipe}-{name}")
+            for name, row in TABLE1_ROWS.items()
+        }
+
+    def steps(self, name: str) -> list[Step]:
+        """What a row takes, in order; the last writes the result file.
+
+        Raises:
+            MxqvaeError: No row of that name, no recipe for it or one for Caption MNIST, or no data set.
+        """
+        row = find_row(self.rows, name)
+        splits = self._manifest().splits
+        fitting_recipe(self.data, self.recipe)
+        for split in ("train", "test"):
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        sets = _degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)
+        made = [sets, *self.autoencoder_steps(row.recipe)]
+        result = f"table1-{self.data_set}-{row.recipe}-seed{self.seed}"
+        return [*made, _scoring_step(self, result, row, self.data_set, sets, made)]
+
+
+def _degree_step(run: Reproduction, build: Callable[..., object], version: int) -> Step:
+    out = run.work / "degree"
+
+    def build_sets() -> float:
+        return timed(lambda: build(run.data_folder, out, overwrite=True, progress=run.progress))
+
+    return Step(
+        name=out.name,
+        cost="degree",
+        made=out,
+        settings={**run.data_settings, **version_setting(version)},
+        run=build_sets,
+        minutes=0.5,
+    )
+
+
+def _scoring_step(
+    run: Reproduction, result: str, row: Row, data_set: str, sets: Step, made: Sequence[Step]
+) -> Step:
+    """Score what the steps `made`, the last of them stage 1, on the Degree sets of the step `sets`."""
+    folder = run.model_folder(row.recipe)
+
+    def score() -> float:
         started = time.monotonic()
-        folder = self.model_folder(row.recipe)
         autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
-        score = score_correlation(autoencoder, tokenizer, self.work / "degree", progress=self.progress)
-        write_degree_sheet(self.results / f"{result}.png", self.work / "degree", autoencoder, tokenizer)
+        figures = score_correlation(autoencoder, tokenizer, sets.made, progress=run.progress)
+        write_degree_sheet(run.results / f"{result}.png", sets.made, autoencoder, tokenizer)
         seconds = time.monotonic() - started
-        run = self.run_record(result, row, made, seconds)
-        write_result(Table1Result(**run, figures=score), self.results)
+        record = run.run_record(result, row, made, seconds)
+        write_result(Table1Result(**record, data_set=data_set, figures=figures), run.results)
         return seconds
+
+    return Step(
+        name=f"{folder.name}/table1",
+        cost="scoring",
+        made=run.results / f"{result}.json",
+        settings={"stage1": made[-1].settings, "degree": sets.settings},
+        run=score,
+        minutes=2,
+    )

@@ -3,13 +3,8 @@
 Beside the result there is a picture: the first samples.
 """
 
-import hashlib
-import json
-import re
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,40 +16,35 @@ from mxqvae.baselines.latent_pairs import (
     train_latent_pairs,
     with_seed,
 )
-from mxqvae.config import from_json, to_json, to_tree
+from mxqvae.config import to_tree
 from mxqvae.data.batch import PairShape
-from mxqvae.data.captioned_images.manifest import Manifest
-from mxqvae.data.manifest_file import MANIFEST_FILE
+from mxqvae.data.captioned_images.shards import SplitCounts
 from mxqvae.data.pairs import PairDataset
 from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
-from mxqvae.evaluation.similarity import measure_similarity
+from mxqvae.evaluation.similarity import NUM_NEIGHBOURS, measure_similarity
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
 from mxqvae.output_file import new_output_file
-from mxqvae.recipes import Recipe, find_recipe
-from mxqvae.reproduction.rows import TABLE3_ROWS, Reproduction, Row, find_row, timed
+from mxqvae.recipes import find_recipe, fitting_recipe
+from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
+from mxqvae.reproduction.rows import TABLE3_ROWS, Row, find_row, timed
 from mxqvae.reproduction.work_folder import Step
-from mxqvae.results import Table3Result, write_result
+from mxqvae.results import PairsUsed, Table3Result, write_result
 
 NUM_SAMPLES = 1000
 """Pairs that are sampled and scored; the paper's number is not known."""
 NUM_PICTURED = 32
 BASELINE = "joint-gan-mmvae"
-_BUILDERS = "as `mxqvae data folder`, `flowers102`, `cub200` and `coco` build them"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table3Reproduction(Reproduction):
-    """Rows of Table 3 on one data set, in a work folder of their own."""
+class Table3Reproduction(CaptionedImagesReproduction):
+    """Rows of Table 3 on one data set."""
 
-    data: Path
-    """Folder of the data set."""
-    data_set: str
-    """Its name in the table."""
     recipe: str = TABLE3_ROWS["mxqvae"].recipe
     """The recipe of the row MXQ-VAE."""
     reference_split: str = "test"
@@ -64,21 +54,14 @@ class Table3Reproduction(Reproduction):
     num_samples: int = NUM_SAMPLES
     """Pairs to score."""
 
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.-]*", self.data_set):
-            raise MxqvaeError(f"data_set {self.data_set!r} names files; take letters, digits, dots, - and _")
-
     def steps(self, name: str) -> list[Step]:
         """What a row takes, in order; the last writes the result file.
 
         Raises:
-            MxqvaeError: No row of that name, or no data set.
+            MxqvaeError: No row of that name, or no data set with pairs enough.
         """
         row = find_row(TABLE3_ROWS, name)
-        splits = self._manifest().splits
-        for split in ("test", self.reference_split):
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        self._check_pairs()
         if name == BASELINE:
             made = [self._baseline_step()]
         else:
@@ -96,36 +79,37 @@ class Table3Reproduction(Reproduction):
         )
         return [*made, sampling, scoring]
 
-    @property
-    def data_folder(self) -> Path:
-        """As given."""
-        return self.data
+    def _check_pairs(self) -> None:
+        """Refuse a data set that cannot be scored, or a recipe for another kind, before hours of training."""
+        splits = self._manifest().splits
+        fitting_recipe(self.data, self.recipe)
+        # A test image is no reference of its own.
+        others = NUM_NEIGHBOURS + (self.reference_split == "test")
+        for split, fewest in ({"test": 2} | {self.reference_split: others}).items():
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+            if (num := _num_captioned(splits[split])) < fewest:
+                raise MxqvaeError(
+                    f"data set {self.data}: {num} images of the split {split!r} have a caption, Table 3 "
+                    f"needs {fewest}; build it with another --test-share or with more captions"
+                )
 
-    @property
-    def data_settings(self) -> dict[str, Any]:
-        """The hash of its manifest: equal manifests mean equal data sets."""
-        manifest = to_json(self._manifest()).encode()
-        return {"data_set": self.data_set, "manifest": hashlib.sha256(manifest).hexdigest()}
-
-    def pair_shape(self, recipe: Recipe) -> PairShape:
-        """What the manifest says, whatever the recipe."""
+    def _pairs_used(self) -> PairsUsed:
         manifest = self._manifest()
-        tokenizer = manifest.tokenizer
-        return PairShape(tokenizer.vocab_size, tokenizer.max_length, manifest.config.image_size)
-
-    def _manifest(self) -> Manifest:
-        path = self.data / MANIFEST_FILE
-        try:
-            text = path.read_bytes()
-            name = json.loads(text)["name"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise MxqvaeError(f"{path} is missing or damaged; build the data set, {_BUILDERS}") from None
-        if name != Manifest.name:
-            raise MxqvaeError(f"{path} is of the kind {name!r}; Table 3 takes captioned images, {_BUILDERS}")
-        return from_json(Manifest, text, str(path))
+        train, test = manifest.splits["train"], manifest.splits["test"]
+        return PairsUsed(
+            num_training_images=train.num_images,
+            num_training_captions=train.num_captions,
+            captioned_share=_num_captioned(train) / train.num_images,
+            num_test_images=_num_captioned(test),
+            image_size=manifest.config.image_size,
+            pairing_note=manifest.config.pairing_note,
+        )
 
     def _baseline_step(self) -> Step:
-        training, out = with_seed(self.baseline, self.seed), self.model_folder(BASELINE)
+        mirrors = find_recipe(self.recipe).horizontal_flip
+        training = replace(with_seed(self.baseline, self.seed), horizontal_flip=mirrors)
+        out = self.model_folder(BASELINE)
 
         def train() -> float:
             return train_latent_pairs(self.data, out, training, progress=self.progress)
@@ -141,6 +125,7 @@ class Table3Reproduction(Reproduction):
             "joint_gan": to_tree(training.joint_gan),
             "model": to_tree(config),
             "joint_gan_model": to_tree(JointGANConfig(joint_size=config.joint_size)),
+            "horizontal_flip": mirrors,
         }
         return Step(
             name=out.name,
@@ -148,7 +133,7 @@ class Table3Reproduction(Reproduction):
             made=out / "joint_gan" / "config.json",
             settings={**self.data_settings, **parts},
             run=train,
-            minutes=75,
+            minutes=self.minutes(75),
         )
 
     def _sampling_step(self, name: str, model: Step) -> Step:
@@ -179,7 +164,7 @@ class Table3Reproduction(Reproduction):
                 "num_samples": self.num_samples,
             },
             run=lambda: timed(sample),
-            minutes=2,
+            minutes=self.minutes(2),
         )
 
     def _score(self, result: str, row: Row, made: list[Step]) -> float:
@@ -201,7 +186,18 @@ class Table3Reproduction(Reproduction):
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(
-            Table3Result(**run, data_set=self.data_set, references=self.reference_split, figures=comparison),
+            Table3Result(
+                **run,
+                data_set=self.data_set,
+                references=self.reference_split,
+                pairs=self._pairs_used(),
+                figures=comparison,
+            ),
             self.results,
         )
         return seconds
+
+
+def _num_captioned(split: SplitCounts) -> int:
+    """Images with a caption; every row has an image, a caption, or both."""
+    return split.num_images - split.num_images_without_caption

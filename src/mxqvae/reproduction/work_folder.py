@@ -6,6 +6,7 @@ steps.json    for each finished step: settings, seconds, commit, hardware
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Step:
     run: Callable[[], float]
     """Makes it, in place of a remainder that a crash left, and returns the seconds it took."""
     minutes: float | None
-    """What it takes on two cores, about; none: not known."""
+    """What it takes on two cores, about, less what a run that was stopped has done; none: not known."""
 
 
 class WorkFolder:
@@ -42,6 +43,7 @@ class WorkFolder:
     def __init__(self, folder: Path, progress: Progress = NoProgress()) -> None:
         self.folder = folder
         self.progress = progress
+        self.commit = running_commit()
 
     def check(self, steps: Sequence[Step]) -> None:
         """Refuse a folder in which one of `steps` was done with other settings.
@@ -88,11 +90,10 @@ class WorkFolder:
         return float(self._records().get(step.name, {}).get("seconds", 0.0))
 
     def commits(self, steps: Sequence[Step]) -> str:
-        """The commit that all of `steps` and this very code ran from, or the first and the last of them."""
+        """The commits that `steps` ran from, in their order, and this very code; each once."""
         records = self._records()
         commits = [records[step.name]["commit"] for step in steps if step.name in records]
-        commits.append(current_commit())
-        return commits[0] if len(set(commits)) == 1 else f"{commits[0].split()[0]} to {commits[-1]}"
+        return ", ".join(dict.fromkeys([*commits, self.commit]))
 
     def hardware(self, steps: Sequence[Step]) -> str:
         """The machines that `steps` ran on, in their order, and this one."""
@@ -116,12 +117,29 @@ class WorkFolder:
         record = {
             "settings": step.settings,
             "seconds": round(seconds, 1),
-            "commit": current_commit(),
+            "commit": self.commit,
             "hardware": describe_hardware(find_device()),
         }
         with new_output_file(self.folder / RECORDS_FILE) as partial:
             text = json.dumps(self._records() | {step.name: record}, indent=2)
             partial.write_text(text + "\n", encoding="utf-8")
+
+
+def version_setting(version: int) -> dict[str, int]:
+    """The version of whatever builds a step's data, as a part of its settings.
+
+    Records of version 1 do not name it, as settings once left it out: they stay as valid as they were.
+    """
+    return {} if version == 1 else {"version": version}
+
+
+@cache
+def running_commit() -> str:
+    """The commit that this process runs, as it stood when the first work folder was opened.
+
+    Steps take hours, in which the clone may move on.
+    """
+    return current_commit()
 
 
 def _first_difference(old: Any, new: Any, name: str = "") -> str:

@@ -15,6 +15,9 @@ from torch.optim import Optimizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 
+CHECKPOINT_FILE = "checkpoint.safetensors"
+"""Its name in the folder of a run."""
+
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: int, identity: str) -> None:
     """Write model, optimizer and `step` to `path`, atomically.
@@ -57,6 +60,15 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
         ) from None
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
     return int(metadata["step"])
+
+
+def num_steps_done(folder: Path) -> int:
+    """Steps that the run in `folder` has behind it, for plans; 0 where no checkpoint can be read."""
+    try:
+        with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
+            return int((file.metadata() or {}).get("step", 0))
+    except (SafetensorError, OSError):
+        return 0
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

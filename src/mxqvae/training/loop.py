@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Protocol
 
@@ -21,7 +22,7 @@ from mxqvae.config import configuration
 from mxqvae.device import find_device, multiplies_bf16, to_device
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.training.checkpoint import load_checkpoint, save_checkpoint
+from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from mxqvae.training.processes import average_gradients, num_processes, process_rank
 
 
@@ -47,6 +48,15 @@ class TrainingConfig:
     """Whether matrix products run in bfloat16 where the machine has instructions for it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the weights, the batch order and the masking."""
+
+
+def within_epochs(training: TrainingConfig, num_pairs: int, max_epochs: int) -> TrainingConfig:
+    """`training`, stopped when each pair was seen `max_epochs` times; the warm-up shrinks with the steps."""
+    num_steps = -(-max_epochs * num_pairs // training.batch_size)
+    if num_steps >= training.num_steps:
+        return training
+    num_warmup_steps = training.num_warmup_steps * num_steps // training.num_steps
+    return replace(training, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
 
 
 class Trainable(Protocol):
@@ -109,7 +119,7 @@ def train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / CHECKPOINT_FILE
     step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes)
     progress = progress if progress and writes else NoProgress()

@@ -110,6 +110,29 @@ def _text_files(folder: Path, examples: list[Example]) -> Path:
     return folder
 
 
+def _texts_in_another_folder(folder: Path, examples: list[Example]) -> Path:
+    _write_images(folder / "images", examples)
+    (folder / "captions").mkdir()
+    for example in examples:
+        text = folder / "captions" / example.name.replace(".png", ".txt")
+        text.write_text("\n".join(example.captions), encoding="utf-8")
+    (folder / "numbers.csv").write_text("digit,number\n3,5\n")
+    return folder
+
+
+def _kaggle(folder: Path, examples: list[Example]) -> Path:
+    _write_images(folder / "Images", examples)
+    with (folder / "captions.txt").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "caption"])
+        writer.writerows((e.name, caption) for e in examples for caption in e.captions)
+    return folder
+
+
+def _kaggle_file(folder: Path, examples: list[Example]) -> Path:
+    return _kaggle(folder, examples) / "captions.txt"
+
+
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
@@ -146,6 +169,17 @@ def _jsonl_beside_tar(folder: Path, examples: list[Example]) -> Path:
     lines = [json.dumps({"file": f"digits/{e.name}", "captions": e.captions}) for e in examples]
     (folder / "digits.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def _jsonl_in_tar(folder: Path, examples: list[Example]) -> Path:
+    folder.mkdir()
+    path = folder / "digits.tar"
+    lines = [json.dumps({"image": f"images/{e.name}", "captions": e.captions}) for e in examples]
+    with tarfile.open(path, "w") as tar:
+        _add(tar, "digits/captions.jsonl", "\n".join(lines).encode())
+        for e in examples:
+            _add(tar, f"digits/images/{e.name}", e.png)
+    return path
 
 
 def _parquet(path: Path, images: list[Any], captions: list[Any]) -> None:
@@ -199,6 +233,10 @@ LAYOUTS: dict[str, tuple[Callable[[Path, list[Example]], Path], str]] = {
     "metadata in folders": (_metadata_in_folders, "captions in a metadata file"),
     "jsonl beside tar": (_jsonl_beside_tar, "captions in a metadata file"),
     "text files": (_text_files, "images with text files beside them"),
+    "texts in another folder": (_texts_in_another_folder, "images with text files beside them"),
+    "Kaggle": (_kaggle, "captions in a metadata file"),
+    "Kaggle file": (_kaggle_file, "captions in a metadata file"),
+    "jsonl in tar": (_jsonl_in_tar, "captions in a metadata file in a tar archive"),
     "tar with text": (_tar_text, "WebDataset tar shards"),
     "tar.gz with json": (_tar_json, "WebDataset tar shards"),
     "parquet structs": (_parquet_structs, "parquet files"),

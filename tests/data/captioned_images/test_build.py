@@ -131,6 +131,34 @@ class TestContent:
         assert (built / "again.json").read_bytes() == (built / "tokenizer.json").read_bytes()
 
 
+class TestSplits:
+    @pytest.fixture
+    def published(self, colours: list[SourcePair]) -> list[SourcePair]:
+        """With captions, and more of them for testing than dealing would give."""
+        whole = [pair for pair in colours if pair.image and pair.captions]
+        return [pair._replace(split="test" if n % 4 else "train") for n, pair in enumerate(whole)]
+
+    def test_published_splits_are_kept(self, published: list[SourcePair], listed: Callable, tmp_path: Path):
+        manifest = build(listed(published), tmp_path / "out")
+        assert manifest.published_splits
+        for split in ("train", "test"):
+            names = [row["image"]["path"] for row in read_rows(tmp_path / "out", split)]
+            assert names == [pair.name for pair in published if pair.split == split]
+        card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+        assert "Splits are those that the source names;" in card
+
+    def test_unless_new_ones_are_asked_for(
+        self, published: list[SourcePair], listed: Callable, tmp_path: Path
+    ):
+        dealt = build(listed([pair._replace(split=None) for pair in published]), tmp_path / "dealt")
+        anew = CaptionedImagesConfig(image_size=16, test_share=0.3, new_splits=True)
+        manifest = build(listed(published), tmp_path / "anew", anew)
+        assert manifest.splits == dealt.splits
+        assert not manifest.published_splits
+        card = (tmp_path / "anew" / "README.md").read_text(encoding="utf-8")
+        assert "Splits are dealt by image, never by caption." in card
+
+
 class TestReport:
     def test_the_manifest_tells_what_is_there(self, built: Path):
         manifest = from_json(Manifest, (built / "manifest.json").read_bytes(), "manifest")
@@ -147,7 +175,7 @@ class TestReport:
     def test_bytes_are_the_same_on_every_machine(self, built: Path):
         # If this fails, existing data sets can't be rebuilt from their seed: raise manifest.VERSION.
         manifest = from_json(Manifest, (built / "manifest.json").read_bytes(), "manifest")
-        assert manifest.version == 1
+        assert manifest.version == 2
         assert {split: counts.pixels_sha256[:8] for split, counts in manifest.splits.items()} == {
             "train": "2974b5a1",
             "test": "ae3f0a3e",
@@ -303,6 +331,17 @@ class TestRefused:
         with pytest.raises(MxqvaeError, match=r"caption is longer than .* \(\d+ tokens, 3 fit\)"):
             build(listed(colours), tmp_path / "short", short)
 
+    def test_strict_cuts_no_caption_of_any_split(
+        self, colours: list[SourcePair], listed: Callable, tmp_path: Path
+    ):
+        long = "A test caption with many more words than any of those that are for training."
+        whole = [pair._replace(split="train") for pair in colours if pair.image and pair.captions]
+        pairs = [*whole[1:], whole[0]._replace(captions=(long,), split="test")]
+        strict = CaptionedImagesConfig(image_size=16, strict=True)
+        counts = build(listed(pairs), tmp_path / "out", strict).tokenizer
+        assert counts.num_cut == 0
+        assert counts.max_length >= counts.longest_caption > 16
+
     @pytest.mark.parametrize(
         ("pairs", "message"),
         [
@@ -318,10 +357,28 @@ class TestRefused:
             build(listed(pairs), tmp_path / "out")
         assert not list(tmp_path.iterdir())
 
-    def test_no_captions(self, colours: list[SourcePair], listed: Callable, tmp_path: Path):
-        pairs = [pair._replace(captions=()) for pair in colours if pair.image]
-        with pytest.raises(MxqvaeError, match="no training image has a caption"):
-            build(listed(pairs), tmp_path / "out")
+    def test_halves_that_never_meet(self, colours: list[SourcePair], listed: Callable, tmp_path: Path):
+        images = [pair._replace(captions=()) for pair in colours if pair.image]
+        alone = [pair for pair in colours if pair.image is None]
+        whole = colours[1]._replace(split="test")
+        for pairs, message in (
+            (
+                images,
+                r"no training image has a caption \(\d\d images without caption such as \d+\.png\), and ",
+            ),
+            (
+                alone,
+                r"no training image .* \(\d captions without image such as alone \d\), and training needs ",
+            ),
+            ([*images, *alone], r"no training image .* \(\d\d images .*, \d captions without image such as "),
+            (
+                [whole, *images, *alone],
+                r"no training image has a caption .*; give both halves of a pair one name",
+            ),
+        ):
+            with pytest.raises(MxqvaeError, match=message):
+                build(listed(pairs), tmp_path / "out")
+            assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
     def test_a_build_that_stops_halfway_leaves_nothing(

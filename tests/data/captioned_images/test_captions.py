@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,26 @@ def test_cells():
         captions_in_cell({"raw": 3}, "here")
     with pytest.raises(MxqvaeError, match="here: holds float, not text; name another with --caption-column"):
         captions_in_cell(["a", 0.5], "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "captions"),
+    [
+        (str(["a dog", "a dog's ball"]), ("a dog", "a dog's ball")),
+        (str(['say "a"', 'b\'s "c"', "d\\n"]), ('say "a"', 'b\'s "c"', "d\\n")),
+        (json.dumps(["größe", "two, three"]), ("größe", "two, three")),
+        ("['a dog'\n 'a brown dog']", ("a dog", "a brown dog")),  # an array of NumPy
+        (" ['one'] ", ("one",)),
+        ("['']", ("",)),
+        *((text, (text,)) for text in ("[]", "[a dog]", "a ['b']", "['a', 3]", "['a' + 'b']", "['a''b']")),
+        *(
+            (text, (text,))
+            for text in ("['a\nb']", "['a", r"['\x']", "[dog] 'a'", "['a'" * 1000, "['\\" * 1000)
+        ),
+    ],
+)
+def test_lists_written_as_text(text: str, captions: tuple[str, ...]):
+    assert captions_in_cell(text, "here") == captions
 
 
 def test_lists_deeper_than_the_stack():

@@ -56,6 +56,14 @@ def test_the_same_image_is_one_row(collection: PairCollection, add: Add):
     assert counts["duplicate"].examples == ("c", "d")
 
 
+def test_an_image_that_a_list_names_twice_is_no_duplicate(collection: PairCollection, add: Add):
+    for name, pixels, caption in (("a", b"1", "one"), ("b", b"2", "two"), ("a", b"1", "three")):
+        add(name, pixels, caption)
+    collection.deal(test_share=0, seed=0)
+    assert rows(collection) == [("a", b"png of 1", ("one", "three")), ("b", b"png of 2", ("two",))]
+    assert collection._problems.counts() == {}
+
+
 def test_halves_are_kept(collection: PairCollection, add: Add):
     add("image", b"1")
     add("captions", None, "one", "two")
@@ -105,6 +113,19 @@ def test_published_splits_go_before_the_seed(collection: PairCollection, add: Ad
     collection.deal(test_share=0.1, seed=0)
     assert collection.count("test") == 15
     assert [name for name, *_ in rows(collection)] == ["15", "16", "17", "18", "19", "leak"]
+
+
+@pytest.mark.parametrize("others", [(), ("test",)])
+def test_validation_images_are_for_testing_where_no_others_are(
+    collection: PairCollection, add: Add, others: tuple[str, ...]
+):
+    for number, split in enumerate(("train", "validation", *others)):
+        add(split, number.to_bytes(1), "x", split=split)
+    collection.deal(test_share=0, seed=0)
+    assert collection.has_published_splits()
+    assert [name for name, *_ in rows(collection, "train")] == ["train"]
+    assert [name for name, *_ in rows(collection, "test")] == (["test"] if others else ["validation"])
+    assert [name for name, *_ in rows(collection, "validation")] == (["validation"] if others else [])
 
 
 def test_images_in_two_published_splits_are_told(collection: PairCollection, add: Add, log_path: Path):

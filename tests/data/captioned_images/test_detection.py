@@ -1,4 +1,6 @@
+import gzip
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ import pytest
 
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.detection import open_source
+from mxqvae.data.captioned_images.listed_tars import ListedTars
+from mxqvae.data.captioned_images.metadata_file import MetadataFiles
+from mxqvae.data.captioned_images.text_files import TextFiles
 from mxqvae.errors import MxqvaeError
 
 NOTHING_ASKED = AskedColumns()
@@ -42,6 +47,44 @@ def test_images_elsewhere(tmp_path: Path, examples: list[Any], image_bytes: Call
     assert [image_bytes(pair) for pair in pairs] == [example.png for example in examples]
     with pytest.raises(MxqvaeError, match=r"--images .*nowhere: no such folder"):
         open_source(str(path), NOTHING_ASKED, tmp_path / "nowhere")
+
+
+def test_a_list_that_names_no_images_gives_way_to_text_files(write_layout: Callable[[str], Path]):
+    folder = write_layout("text files")
+    (folder / "labels.csv").write_text("id,words\n1,one\n")
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+    (folder / "more.jsonl").write_text('{"id": 1}\n')
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+    # One whose columns are named is meant.
+    (folder / "more.jsonl").unlink()
+    assert isinstance(open_source(str(folder), AskedColumns(image="id")), MetadataFiles)
+    # Beside texts that speak of no image, it is asked for its columns.
+    for text in folder.glob("*/*.txt"):
+        text.rename(text.with_stem(f"no {text.stem}"))
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), MetadataFiles)
+
+
+def test_a_text_file_of_a_captions_name_is_no_list(write_layout: Callable[[str], Path]):
+    folder = write_layout("text files")
+    for text in ("One, two.\n", "image,words\n", "", "a" * 200_000):
+        (folder / "captions.txt").write_text(text)
+        assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+    (folder / "captions.txt").write_text("image,words\n")
+    assert isinstance(open_source(str(folder), AskedColumns(caption="words")), MetadataFiles)
+
+
+def test_archives_of_two_kinds_are_told_apart(write_layout: Callable[[str], Path], tmp_path: Path):
+    path = write_layout("jsonl in tar")
+    assert isinstance(open_source(str(path.parent), NOTHING_ASKED), ListedTars)
+    with tarfile.open(path.with_name("other.tar"), "w"):
+        pass
+    message = r"other\.tar: no metadata\.jsonl, metadata\.csv, captions\.jsonl in it, as others have; move it"
+    with pytest.raises(MxqvaeError, match=message):
+        open_source(str(path.parent), NOTHING_ASKED)
+    packed = tmp_path / "packed.tar.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(MxqvaeError, match=r"packed\.tar\.gz: compressed, and holds digits/captions\.jsonl; "):
+        list(open_source(str(packed), NOTHING_ASKED))
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_all_splits_are_streamed(tmp_path: Path, examples: list[Any], image_byte
     assert [image_bytes(pair) for pair in pairs] == [example.png for example in examples]
     assert pairs[0].name.startswith("train, row 0")
     assert pairs[-1].name.startswith("test, row 3")
+    assert [pair.split for pair in pairs] == ["train"] * 8 + ["test"] * 4
     assert source.count() in (0, 12)
 
 

@@ -46,10 +46,39 @@ def test_halves_that_are_not_known(tmp_path: Path):
     ]
 
 
+def test_columns_are_those_of_all_lines(tmp_path: Path):
+    path = tmp_path / "metadata.jsonl"
+    rows = [{"file_name": "a.png"}, {"caption": "alone"}, {"file_name": "b.png", "caption": "b", "id": 5}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    expected = [("a.png", ()), ("metadata.jsonl, line 2", ("alone",)), ("b.png", ("b",))]
+    assert [(pair.name, pair.captions) for pair in read(path)] == expected
+    pairs = read(path, AskedColumns(caption="caption", group="id"))
+    assert [(pair.name, pair.captions) for pair in pairs] == expected
+    assert [pair.group for pair in pairs] == [None, None, "5"]
+    path.write_text('{"file_name": "a.png"}\n{"file_name": "b.png", "words": "b"}\n')
+    with pytest.raises(
+        MxqvaeError, match=r"no caption column found among file_name, words; .*--caption-column"
+    ):
+        read(path)
+
+
+def test_an_empty_list_is_no_pairs(tmp_path: Path):
+    for name, text in (("a.jsonl", "\n"), ("a.csv", "file_name,text\n"), ("b.csv", "")):
+        (tmp_path / name).write_text(text)
+        assert read(tmp_path / name) == []
+
+
 @pytest.mark.parametrize(
     ("name", "printed"),
-    [("\0", "\0"), ("\0.png", "\0.png"), ("\ud800.png", "\ufffd.png"), ("x" * 300, "x" * 300), ("no", "no")],
-    ids=range(5),
+    [
+        ("\0", "\0"),
+        ("\0.png", "\0.png"),
+        ("metadata.jsonl/1", "metadata.jsonl/1"),
+        ("\ud800.png", "\ufffd.png"),
+        ("x" * 300, "x" * 300),
+        ("no", "no"),
+    ],
+    ids=range(6),
 )
 def test_names_that_no_file_can_have_are_missing(tmp_path: Path, name: str, printed: str):
     path = tmp_path / "metadata.jsonl"
@@ -67,6 +96,26 @@ def test_groups(tmp_path: Path):
     path.write_text('{"file": "a.png", "text": "x", "id": 7}\n{"file": "b.png", "text": "y", "id": null}\n')
     assert [pair.group for pair in read(path, AskedColumns(group="id"))] == ["7", None]
     assert [pair.group for pair in read(path)] == [None, None]
+
+
+def test_folders_tell_splits(tmp_path: Path):
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "metadata.csv").write_text("file_name,text,part\n1.png,a,test\n,b,test\n")
+    paths = sorted(tmp_path.glob("*/metadata.csv"))
+    assert [pair.split for pair in MetadataFiles(paths, NOTHING_ASKED)] == ["train"] * 2 + ["validation"] * 2
+    assert {pair.split for pair in MetadataFiles(paths, AskedColumns(split="part"))} == {"test"}
+    assert {pair.split for pair in MetadataFiles(paths[:1], NOTHING_ASKED)} == {None}
+
+
+def test_names_of_images_tell_splits(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("file,text,part\n./train/x/1.png,a,test\nval2017\\2.png,b,test\n,c,test\n")
+    assert [pair.split for pair in read(path)] == ["train", "validation", None]
+    assert [pair.split for pair in read(path, AskedColumns(split="part"))] == ["test"] * 3
+    for another in ("3.png", "cats/3.png"):
+        path.write_text(f"file,text\ntrain/1.png,a\ntest/2.png,b\n{another},c\n")
+        assert {pair.split for pair in read(path)} == {None}
 
 
 def test_bytes_that_are_not_utf8_and_a_byte_order_mark(tmp_path: Path):

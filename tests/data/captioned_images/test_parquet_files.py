@@ -64,6 +64,15 @@ def test_what_is_wrong_is_named(tmp_path: Path):
     assert [pair.image for pair in read(path, AskedColumns(image="photo"))] == [b"3"]
 
 
+def test_splits_of_shards_are_kept_and_a_column_goes_before(tmp_path: Path):
+    paths = [tmp_path / f"{name}-00000-of-00001.parquet" for name in ("train", "validation")]
+    for path in paths:
+        pq.write_table(pa.table({"image": [b"1"], "text": ["a"], "part": ["test"]}), path)
+    assert [pair.split for pair in ParquetFiles(paths, NOTHING_ASKED)] == ["train", "validation"]
+    assert [pair.split for pair in ParquetFiles(paths, AskedColumns(split="part"))] == ["test", "test"]
+    assert [pair.split for pair in ParquetFiles(paths[:1], NOTHING_ASKED)] == [None]
+
+
 def test_published_splits(tmp_path: Path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"image": [b"1", b"2"], "text": ["a", "b"], "part": ["train", "test"]}), path)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from mxqvae.data.captioned_images.splitting import (
     deal_families,
     position,
     published_split,
+    splits_of_names,
+    splits_of_shards,
 )
 from mxqvae.errors import MxqvaeError
 
@@ -44,7 +48,9 @@ def test_each_split_gets_some(keys: set[bytes], seed: int, test_share: float):
 
 def test_a_share_of_nothing_and_a_family_alone():
     assert set(deal_families([b"a", b"b", b"c"], test_share=0, seed=0).values()) == {TRAIN}
-    assert len(deal_families([b"a"], test_share=0.5, seed=0)) == 1
+    for seed in range(10):
+        assert deal_families([b"a", b"a"], test_share=0.9, seed=seed) == {b"a": TRAIN}
+    assert deal_families([], test_share=0.5, seed=0) == {}
 
 
 def test_shares_seeds_and_newcomers():
@@ -83,6 +89,40 @@ def test_positions_are_the_same_on_every_machine():
 )
 def test_spellings_of_splits(names: tuple[str, ...], split: str):
     assert {published_split(name, "row 1") for name in names} == {split}
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["train", "test"], [TRAIN, TEST]),
+        (["train2017", "val2017", "Test"], [TRAIN, VALIDATION, TEST]),
+        (["train"], []),  # nothing is held out
+        (["train", "training"], []),
+        (["validation", "test"], []),  # nothing to train on
+        (["train", "test", "extra"], []),
+        (["train", "test", ""], []),
+        ([], []),
+    ],
+)
+def test_names_that_tell_splits(names: list[str], splits: list[str]):
+    assert splits_of_names(names) == dict(zip(names, splits, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["data/train-00000-of-00002.parquet", "data/test-00000-of-00001.parquet"], [TRAIN, TEST]),
+        (["train_0.tar.gz", "val_0.tar.gz"], [TRAIN, VALIDATION]),
+        (["x/train/0000.parquet", "x/test/0000.parquet"], [TRAIN, TEST]),
+        (["train/metadata.jsonl", "test/metadata.jsonl"], [TRAIN, TEST]),
+        (["train/test-0.parquet", "test/test-0.parquet"], [TRAIN, TEST]),
+        (["train-0.tar", "0.tar"], []),
+        (["train/train.parquet"], []),
+    ],
+)
+def test_splits_of_shards(names: list[str], splits: list[str]):
+    paths = list(map(Path, names))
+    assert splits_of_shards(paths) == dict(zip(paths, splits, strict=False))
 
 
 @pytest.mark.parametrize("name", ["", "2017", "trainer", "extra"])

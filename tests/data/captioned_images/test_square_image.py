@@ -227,11 +227,25 @@ class TestRefused:
             (b"", "empty file"),
             (b"<svg></svg>", "unknown format"),
             (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unknown format"),
-            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "convert to JPEG"),
         ],
     )
     def test_no_image(self, stored: bytes, detail: str):
         self.assert_left_out(make_square(stored, SIZE), ProblemKind.BROKEN, detail)
+
+    @pytest.mark.parametrize("brand", [b"heic", b"hevx", b"mif1"])
+    def test_heic_where_it_is_not_read(self, monkeypatch: pytest.MonkeyPatch, brand: bytes):
+        formats = tuple(format for format in square_image.FORMATS if format != "HEIF")
+        monkeypatch.setattr(square_image, "FORMATS", formats)
+        stored = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic"
+        self.assert_left_out(make_square(stored, SIZE), ProblemKind.HEIC)
+        assert "convert to JPEG" in ProblemKind.HEIC.remedy
+
+    def test_heic_where_it_is_read(self, picture: Picture, encode: Encode):
+        pytest.importorskip("pillow_heif")
+        image = picture(1, 128, 128)
+        square = make_square(encode(image, "HEIF", quality=95), SIZE)
+        assert square.problems == ()
+        assert_close(pixels_of(square), pixels_of(make_square(encode(image), SIZE)), tolerance=12)
 
     def test_floating_point(self, encode: Encode):
         stored = encode(Image.new("F", (SIZE, SIZE), 0.5), "TIFF")
@@ -261,6 +275,34 @@ class TestRefused:
         image = picture(14, 800, 800)
         self.assert_left_out(make_square(encode(image), SIZE), ProblemKind.GIGANTIC, "800 x 800")
         assert make_square(encode(image, "JPEG"), SIZE).problems == ()
+
+    def test_a_jpeg_beyond_pillows_own_limit_is_read(
+        self, picture: Picture, encode: Encode, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200 * 200)
+        monkeypatch.setattr(square_image, "MAX_PIXELS", 200 * 200)
+        for format in ("JPEG", "MPO"):
+            second = {"save_all": True, "append_images": [picture(16)]} if format == "MPO" else {}
+            square = make_square(encode(picture(15, 700, 700), format, **second), SIZE)
+            assert square.problems == ()
+            assert square.png is not None
+        self.assert_left_out(make_square(encode(picture(15, 700, 700)), SIZE), ProblemKind.GIGANTIC)
+
+    def test_a_large_jpeg_that_would_be_held_whole_is_not_decoded(
+        self, picture: Picture, encode: Encode, monkeypatch: pytest.MonkeyPatch
+    ):
+        one_scan = encode(picture(17, 700, 500), "JPEG")
+        several = encode(picture(17, 700, 500), "JPEG", progressive=True)
+        # The first scan of the same image says that others follow it: of two colours.
+        start = one_scan.index(b"\xff\xda")
+        of_two = one_scan[: start + 4] + b"\2" + one_scan[start + 5 :]
+        monkeypatch.setattr(square_image, "MAX_HELD_PIXELS", 700 * 500)
+        assert make_square(one_scan, SIZE).problems == ()
+        assert make_square(several, SIZE).problems == ()
+        monkeypatch.setattr(square_image, "MAX_HELD_PIXELS", 700 * 500 - 1)
+        assert make_square(one_scan, SIZE).problems == ()
+        for stored in (several, of_two):
+            self.assert_left_out(make_square(stored, SIZE), ProblemKind.GIGANTIC, "700 x 500 pixels")
 
     @settings(max_examples=60)
     @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF"]), st.data())

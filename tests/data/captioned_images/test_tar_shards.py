@@ -58,10 +58,48 @@ def test_published_splits(tmp_path: Path):
     files = {"1.jpg": b"photo", "1.json": json.dumps(row).encode()}
     (pair,) = read(write(tmp_path / "a.tar", files), asked)
     assert pair.split == "validation"
+    unsaid = write(tmp_path / "b.tar", {**files, "2.jpg": b"photo", "2.txt": b"one"})
     with pytest.raises(
-        MxqvaeError, match=r"b\.tar/1\.json, column part: unknown split ''; write train, valid"
+        MxqvaeError, match=r"b\.tar/2\.json, column part: unknown split ''; write train, valid"
     ):
-        read(write(tmp_path / "b.tar", {"1.jpg": b"photo", "1.txt": b"one"}), asked)
+        read(unsaid, asked)
+
+
+def test_columns_are_those_of_all_samples(tmp_path: Path):
+    files = {
+        "1.json": b'{"id": 1}',
+        "1.png": b"first",
+        "2.json": b'{"caption": "two", "title": "no"}',
+        "2.png": b"second",
+        "3.json": b'{"title": "no"}',
+        "3.png": b"third",
+    }
+    path = write(tmp_path / "a.tar", files)
+    assert [pair.captions for pair in read(path)] == [(), ("two",), ()]
+    assert [pair.captions for pair in read(path, AskedColumns(caption="title"))] == [(), ("no",), ("no",)]
+    assert [pair.group for pair in read(path, AskedColumns(group="id"))] == ["1", None, None]
+    # A shard in which no sample has a caption is no reason to refuse the others.
+    other = write(tmp_path / "b.tar", {"1.json": b'{"id": 1}', "1.png": b"image"})
+    pairs = list(TarShards([other, path], NOTHING_ASKED))
+    assert [pair.captions for pair in pairs] == [(), (), ("two",), ()]
+    with_text = write(tmp_path / "c.tar", {"1.json": b'{"id": 1}', "1.png": b"image", "1.txt": b"one"})
+    assert [pair.captions for pair in read(with_text)] == [("one",)]
+
+
+@pytest.mark.parametrize("role", ["caption", "group", "split"])
+def test_an_asked_column_that_no_sample_has(tmp_path: Path, role: str):
+    asked = AskedColumns(**{role: "x"})
+    path = write(tmp_path / "a.tar", {"1.png": b"image", "1.json": b'{"caption": "one"}'})
+    with pytest.raises(MxqvaeError, match=rf"a\.tar: no column 'x'; choose --{role}-column from caption"):
+        read(path, asked)
+    path = write(tmp_path / "b.tar", {"1.png": b"image", "1.txt": b"one"})
+    with pytest.raises(MxqvaeError, match=rf"b\.tar: no columns in it; leave out --{role}-column x"):
+        read(path, asked)
+
+
+def test_splits_of_shards_are_kept(tmp_path: Path):
+    paths = [write(tmp_path / f"{name}-0.tar", {"1.png": b"x"}) for name in ("train", "test")]
+    assert [pair.split for pair in TarShards(paths, NOTHING_ASKED)] == ["train", "test"]
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
@@ -85,7 +123,7 @@ def test_damage_is_named(tmp_path: Path, keep: int):
         (b"{", r"a\.tar/1\.json: not JSON"),
         (b"[" * 100_000, r"a\.tar/1\.json: not JSON"),
         (b"[]", r"a\.tar/1\.json: not a JSON object"),
-        (b'{"id": 1}', r"a\.tar/1\.json: no caption column found among id"),
+        (b'{"id": 1}', r"a\.tar: no caption column found among id"),
     ],
 )
 def test_a_json_file_that_says_nothing(tmp_path: Path, content: bytes, message: str):

@@ -39,5 +39,5 @@ def test_training():
     assert tokenizer.decode(tokenizer.encode(captions[:2])) == [c[0].upper() + c[1:] for c in captions[:2]]
     given_sizes = train_tokenizer(captions, vocab_size=270, max_length=5)
     assert (given_sizes.vocab_size, given_sizes.max_length) == (270, 5)
-    with pytest.raises(MxqvaeError, match="no training image has a caption"):
+    with pytest.raises(MxqvaeError, match="no captions to take a vocabulary from"):
         train_tokenizer([], vocab_size=None, max_length=None)

@@ -3,7 +3,7 @@
 import heapq
 import io
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from mxqvae.data.captioned_images.reading import read_images
 from mxqvae.data.captioned_images.shards import SplitCounts, write_split
 from mxqvae.data.captioned_images.source import PairSource
 from mxqvae.data.captioned_images.splitting import SPLITS, TRAIN, position
-from mxqvae.data.captioned_images.vocabulary import UNCUT_SHARE, train_tokenizer
+from mxqvae.data.captioned_images.vocabulary import choose_max_length, train_tokenizer
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -71,7 +71,7 @@ def build_captioned_images(
 
     Raises:
         MxqvaeError: `out` has content and `overwrite` is false; the source cannot be read; nothing of it can
-            be used, or no training image has a caption; or `config.strict` and a problem costs content.
+            be used, or no training image has a caption; or `config.strict` and there is a problem.
     """
     progress = progress or NoProgress()
     with (
@@ -81,8 +81,8 @@ def build_captioned_images(
         with tempfile.TemporaryFile(dir=folder) as file:
             collection = PairCollection(file, problems)
             _collect(source, collection, problems, config, num_processes, progress)
-            tokenizer = _train_tokenizer(collection, config)
             splits = [split for split in SPLITS if collection.count(split)]
+            tokenizer = _train_tokenizer(collection, splits, config)
             tokenizer_counts = _count_cut(collection, splits, tokenizer, problems)
             sheet = _Sheet(config.seed)
             counts = _write_splits(folder, collection, splits, sheet, progress)
@@ -91,6 +91,7 @@ def build_captioned_images(
         manifest = Manifest(
             layout=source.layout,
             config=config,
+            published_splits=collection.has_published_splits(),
             splits=counts,
             tokenizer=tokenizer_counts,
             problems=problems.counts(),
@@ -111,7 +112,7 @@ def _collect(
 ) -> None:
     with progress.task("read images", total=source.count(), unit="images") as advance:
         for pair, square in read_images(source, size=config.image_size, num_processes=num_processes):
-            collection.add(pair, square)
+            collection.add(pair._replace(split=None) if config.new_splits else pair, square)
             advance()
     collection.deal(test_share=config.test_share, seed=config.seed)
     if not collection.count(TRAIN):
@@ -122,28 +123,50 @@ def _collect(
             if kind.key in counts
         )
         raise MxqvaeError(f"{source.layout}: nothing can be used; {met or 'there is nothing in it'}")
+    if not any(pair.png and pair.captions for pair in collection.pairs(TRAIN)):
+        raise _no_whole_pair(source.layout, collection)
 
 
-def _train_tokenizer(collection: PairCollection, config: CaptionedImagesConfig) -> CaptionTokenizer:
-    pairs = collection.pairs(TRAIN, with_images=False)
-    return train_tokenizer(
-        [caption for pair in pairs for caption in pair.captions],
+def _no_whole_pair(layout: str, collection: PairCollection) -> MxqvaeError:
+    halves = {
+        "images without caption": [pair.name for pair in collection.pairs(TRAIN) if pair.png],
+        "captions without image": [pair.name for pair in collection.pairs(TRAIN) if not pair.png],
+    }
+    met = ", ".join(f"{len(names):,} {what} such as {names[0]}" for what, names in halves.items() if names)
+    return MxqvaeError(
+        f"{layout}: no training image has a caption ({met}), and training needs whole pairs; give both "
+        "halves of a pair one name, or name the columns: mxqvae data folder -h"
+    )
+
+
+def _train_tokenizer(
+    collection: PairCollection, splits: Sequence[str], config: CaptionedImagesConfig
+) -> CaptionTokenizer:
+    tokenizer = train_tokenizer(
+        [caption for _, caption in _captions(collection, [TRAIN])],
         vocab_size=config.vocab_size,
         max_length=config.max_length,
-        uncut_share=1.0 if config.strict else UNCUT_SHARE,
     )
+    if not config.strict or config.max_length is not None:
+        return tokenizer
+    # Nothing may be cut, in no split.
+    nums = tokenizer.count_tokens(caption for _, caption in _captions(collection, splits))
+    return tokenizer.with_max_length(choose_max_length(nums, uncut_share=1.0))
+
+
+def _captions(collection: PairCollection, splits: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each caption of the splits, after the name of its pair."""
+    for split in splits:
+        for pair in collection.pairs(split, with_images=False):
+            for caption in pair.captions:
+                yield pair.name, caption
 
 
 def _count_cut(
     collection: PairCollection, splits: Sequence[str], tokenizer: CaptionTokenizer, problems: ProblemLog
 ) -> TokenizerCounts:
     longest = num_cut = 0
-    captions = (
-        (pair.name, caption)
-        for split in splits
-        for pair in collection.pairs(split, with_images=False)
-        for caption in pair.captions
-    )
+    captions = _captions(collection, splits)
     while some := list(islice(captions, TOKENIZED_AT_ONCE)):
         for (name, _), num in zip(
             some, tokenizer.count_tokens([caption for _, caption in some]), strict=True

@@ -1,5 +1,6 @@
 """Tidies captions as found: white space, control characters, and bytes that are not UTF-8."""
 
+import ast
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,9 @@ from mxqvae.errors import MxqvaeError
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_QUOTED = 60
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_WRITTEN_LIST = re.compile(rf"\[\s*{_QUOTED}(?:(?:\s*,\s*|\s+){_QUOTED})*\s*\]", re.DOTALL)
+"""A list of texts as pandas writes it to CSV, or an array of NumPy, which has no commas."""
 
 
 def tidy_captions(name: str, captions: Sequence[str]) -> tuple[list[str], list[Problem]]:
@@ -44,7 +48,7 @@ def captions_in_text(content: bytes) -> tuple[str, ...]:
 
 
 def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
-    """The captions in a cell of a table: a text, a list of them, or none.
+    """The captions in a cell of a table: a text, a list of them, also one written as a text, or none.
 
     Raises:
         MxqvaeError: The cell holds something else; `where` names it.
@@ -56,7 +60,7 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
             case None:
                 pass
             case str(text):
-                captions.append(text)
+                captions += _written_list(text) or [text]
             case bytes(content):
                 captions.append(content.decode("utf-8", "surrogateescape"))
             case {"raw": str(text)}:  # Karpathy's files: {"raw": ..., "tokens": ...}
@@ -67,6 +71,15 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
                 kind = type(other).__name__
                 raise MxqvaeError(f"{where}: holds {kind}, not text; name another with --caption-column")
     return tuple(captions)
+
+
+def _written_list(text: str) -> list[str]:
+    if not _WRITTEN_LIST.fullmatch(text.strip()):
+        return []
+    try:
+        return [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)]
+    except (SyntaxError, ValueError):  # such as a line break between quotes
+        return []
 
 
 def _without_surrogates(caption: str) -> str:

@@ -13,12 +13,16 @@ class CardText(NamedTuple):
     terms: str = "The terms of the source hold for this data set too."
     """What the source's licence allows, and whom to cite."""
     crop: str = "cropped to the square in the middle"
-    splits: str = "Splits are dealt by image, never by caption."
+    splits: str | None = None
+    """Where the splits come from; None for splits that were dealt or are named in the source."""
 
 
 OWN_PAIRS = CardText()
 """Images of which nothing is known beforehand."""
-NAMED_SPLITS = OWN_PAIRS._replace(splits="Splits are those that the source names.")
+DEALT = "Splits are dealt by image, never by caption."
+PUBLISHED = (
+    "Splits are those that the source names; its validation split is the test split where it names no other."
+)
 
 
 def card_of(manifest: Manifest, text: CardText = OWN_PAIRS, *, sheet: str | None) -> str:
@@ -31,6 +35,7 @@ def card_of(manifest: Manifest, text: CardText = OWN_PAIRS, *, sheet: str | None
     picture = "" if sheet is None else f"\n![Pairs of the training split, chosen by the seed]({sheet})\n"
     longest = f"{manifest.tokenizer.longest_caption:,} tokens"
     size, tokenizer = manifest.config.image_size, manifest.tokenizer
+    splits = text.splits or (PUBLISHED if manifest.published_splits else DEALT)
     return f"""\
 ---
 configs:
@@ -54,7 +59,7 @@ configs:
 
 Images are turned upright, laid on white where transparent, converted to sRGB, {text.crop} and resized once
 (Lanczos). No image occurs twice in a split: captions of images with the same pixels are put together.
-{text.splits} `manifest.json` holds counts and SHA-256: the same
+{splits} `manifest.json` holds counts and SHA-256: the same
 source, seed and version of mxqvae give the same data set.
 
 The tokenizer, `tokenizer.json`, has {tokenizer.vocab_size:,} subwords, trained on the training captions, and
@@ -76,6 +81,8 @@ def _splits(manifest: Manifest) -> str:
             counts.num_rows_without_image,
         )
         lines.append(f"| {split} | " + " | ".join(f"{num:,}" for num in nums) + " |")
+    if manifest.config.pairing_note is not None:
+        lines += ["", f"How captions and images are paired: {manifest.config.pairing_note}"]
     return "\n".join(lines)
 
 

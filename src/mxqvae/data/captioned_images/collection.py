@@ -10,7 +10,13 @@ from typing import BinaryIO, NamedTuple
 from mxqvae.data.captioned_images.captions import tidy_captions
 from mxqvae.data.captioned_images.problems import Problem, ProblemKind, ProblemLog
 from mxqvae.data.captioned_images.source import SourcePair
-from mxqvae.data.captioned_images.splitting import SPLITS, Families, deal_families
+from mxqvae.data.captioned_images.splitting import (
+    SPLITS,
+    TEST,
+    VALIDATION,
+    Families,
+    deal_families,
+)
 from mxqvae.data.captioned_images.square_image import SquareImage
 
 _LENGTHS = struct.Struct("<II")  # bytes of the text and of the image that follow
@@ -68,8 +74,9 @@ class PairCollection:
         first = self._number_of.setdefault((key, pair.split), number)
         if first != number:
             self._twins.setdefault(first, []).append(number)
-            if png is not None:
-                first_name = self._read(first, with_image=False).name
+            first_name = self._read(first, with_image=False).name
+            # A list may name an image in several places.
+            if png is not None and first_name != pair.name:
                 self._problems.add(Problem(ProblemKind.DUPLICATE, pair.name, f"as {first_name}"))
         if pair.split is not None:
             self._published_splits[number] = pair.split
@@ -77,12 +84,22 @@ class PairCollection:
         self._append(pair.name, captions, None if first != number else png, key)
 
     def deal(self, *, test_share: float, seed: int) -> None:
-        """Deal all pairs to splits, those of one family to one; a published split is kept."""
+        """Deal all pairs to splits, those of one family to one; a published split is kept.
+
+        Where there are published splits for validation and none for testing, those become the test split.
+        """
+        published = self._published_splits
+        if TEST not in published.values():
+            published = {
+                number: TEST if split == VALIDATION else split for number, split in published.items()
+            }
         eldest = [self._families.eldest(key) for key in self._keys]
         split_of = deal_families(eldest, test_share=test_share, seed=seed)
-        self._splits = [
-            self._published_splits.get(number) or split_of[key] for number, key in enumerate(eldest)
-        ]
+        self._splits = [published.get(number) or split_of[key] for number, key in enumerate(eldest)]
+
+    def has_published_splits(self) -> bool:
+        """Whether pairs were not dealt, but are where their source has them."""
+        return bool(self._published_splits)
 
     def count(self, split: str) -> int:
         """Rows of a split, once they are dealt."""

@@ -83,36 +83,56 @@ def find_columns(names: Sequence[str], asked: AskedColumns, table: str) -> Colum
     Raises:
         MxqvaeError: Lists the columns where one that was asked for is missing, or none has a known name.
     """
+    image = asked_column(names, asked.image, "image", table) or known_image_column(names)
+    if image is None:
+        raise _none_found(names, "image", table)
     return Columns(
-        image=_asked(names, asked.image, "image", table) or _known(names, IMAGE_COLUMNS, "image", table),
+        image=image,
         captions=find_caption_columns(names, asked, table),
-        group=_asked(names, asked.group, "group", table),
-        split=_asked(names, asked.split, "split", table),
+        group=asked_column(names, asked.group, "group", table),
+        split=asked_column(names, asked.split, "split", table),
     )
+
+
+def known_image_column(names: Sequence[str]) -> str | None:
+    """The column that holds images or their file names, by its name; None where no name is known."""
+    return next((name for name in IMAGE_COLUMNS if name in names), None)
 
 
 def find_caption_columns(names: Sequence[str], asked: AskedColumns, table: str) -> tuple[str, ...]:
     """As `find_columns`, the captions alone."""
-    caption = _asked(names, asked.caption, "caption", table)
+    caption = asked_column(names, asked.caption, "caption", table)
     if caption:
         return (caption,)
-    numbered = tuple(sorted((name for name in names if _NUMBERED.fullmatch(name)), key=_natural))
-    if numbered and not set(names).intersection(CAPTION_COLUMNS):
-        return numbered
-    return (_known(names, CAPTION_COLUMNS, "caption", table),)
+    known = known_caption_columns(names)
+    if not known:
+        raise _none_found(names, "caption", table)
+    return known
 
 
-def _asked(names: Sequence[str], name: str | None, role: str, table: str) -> str | None:
+def known_caption_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that hold captions by their names; none where no name is known."""
+    for name in CAPTION_COLUMNS:
+        if name in names:
+            return (name,)
+    return tuple(sorted((name for name in names if _NUMBERED.fullmatch(name)), key=_natural))
+
+
+def asked_column(names: Sequence[str], name: str | None, role: str, table: str) -> str | None:
+    """The column that was asked for, None where none was.
+
+    Raises:
+        MxqvaeError: There is no such column; lists those that there are.
+    """
+    if name is not None and not names:
+        raise MxqvaeError(f"{table}: no columns in it; leave out --{role}-column {name}")
     if name is not None and name not in names:
         raise MxqvaeError(f"{table}: no column {name!r}; choose --{role}-column from {', '.join(names)}")
     return name
 
 
-def _known(names: Sequence[str], known: Sequence[str], role: str, table: str) -> str:
-    for name in known:
-        if name in names:
-            return name
-    raise MxqvaeError(
+def _none_found(names: Sequence[str], role: str, table: str) -> MxqvaeError:
+    return MxqvaeError(
         f"{table}: no {role} column found among {', '.join(names)}; name it with --{role}-column"
     )
 

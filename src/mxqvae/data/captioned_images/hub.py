@@ -8,6 +8,7 @@ from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.parquet_files import pair_of_row
 from mxqvae.data.captioned_images.source import SourcePair
+from mxqvae.data.captioned_images.splitting import splits_of_names
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ class HubDataset:
         from datasets import Image
 
         finder = ImageFinder([Path(self._name)])
+        published = splits_of_names(self._splits)
         for split_name, split in self._splits.items():
             names = split.column_names or list(next(iter(split)))
             columns = find_columns(names, self._asked, f"data set {self._name}")
             if isinstance((split.features or {}).get(columns.image), Image):
                 split = split.cast_column(columns.image, Image(decode=False))
             for number, row in enumerate(split):
-                yield pair_of_row(row, f"{split_name}, row {number}", columns, finder)
+                pair = pair_of_row(row, f"{split_name}, row {number}", columns, finder)
+                yield pair._replace(split=pair.split or published.get(split_name))

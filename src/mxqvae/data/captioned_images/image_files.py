@@ -1,8 +1,10 @@
 """Finds image files: all in a folder, or those that a list of captions names."""
 
 import os
+import posixpath
 import tarfile
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -56,26 +58,69 @@ class ImageFinder:
 
     def find(self, name: str) -> FileRange:
         """Where the image lies; one that is nowhere is missing when it is read."""
-        for folder in self._folders:
-            # Not Path.is_file: it raises on a name that is too long, or of halves of surrogate pairs.
-            if os.path.isfile(folder / name):  # noqa: PTH113
-                return FileRange(str(folder / name))
-        return self._in_tars.get(name.removeprefix("./")) or FileRange(str(self._folders[0] / name))
+        for spelling in _spellings(name):
+            for folder in self._folders:
+                # Not Path.is_file: it raises on a name that is too long, or of halves of surrogate pairs.
+                if os.path.isfile(folder / spelling):  # noqa: PTH113
+                    return FileRange(str(folder / spelling))
+            if place := self._in_tars.get(spelling.removeprefix("./")):
+                return place
+        return FileRange(str(self._folders[0] / name))
 
     @cached_property
     def _in_tars(self) -> dict[str, FileRange]:
-        ranges = {}
+        ranges: dict[str, FileRange] = {}
         for folder in self._folders:
             for path in sorted(folder.glob("*.tar")):
                 try:
-                    with tarfile.open(path, "r:") as tar:
-                        for member in tar:
-                            if member.isreg() and is_image_name(member.name):
-                                place = FileRange(str(path), member.offset_data, member.size)
-                                ranges.setdefault(member.name.removeprefix("./"), place)
+                    ranges = files_in_tar(path) | ranges
                 except (tarfile.TarError, OSError):
                     continue  # its images are reported as missing, by name
         return ranges
+
+
+class TarImageFinder:
+    """Finds images in one uncompressed tar archive by the names that a list in it gives them.
+
+    A name is looked for below each of the folders of the archive.
+    """
+
+    def __init__(self, path: Path, files: Mapping[str, FileRange], folders: Sequence[str]) -> None:
+        """`files` is what `files_in_tar` found."""
+        self._path = path
+        self._files = files
+        self._folders = folders
+
+    def find(self, name: str) -> FileRange:
+        """Where the image lies; one that is nowhere is missing when it is read."""
+        for spelling in _spellings(name):
+            for folder in self._folders:
+                if place := self._files.get(posixpath.normpath(posixpath.join(folder, spelling))):
+                    return place
+        return FileRange(f"{self._path}/{name}")
+
+
+def files_in_tar(path: Path) -> dict[str, FileRange]:
+    """Where the files of an uncompressed tar archive lie, by their names in it.
+
+    Raises:
+        tarfile.TarError: It is none.
+        OSError: It cannot be read.
+    """
+    with tarfile.open(path, "r:") as tar:
+        return {
+            member.name.removeprefix("./"): FileRange(str(path), member.offset_data, member.size)
+            for member in tar
+            if member.isreg()
+        }
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """The name as it is, then as Windows and macOS write it and others do not."""
+    yield name
+    bases = (name, name.replace("\\", "/"))  # separators of Windows
+    forms = [unicodedata.normalize(form, base) for base in bases for form in ("NFC", "NFD")]  # NFD of macOS
+    yield from dict.fromkeys(spelling for spelling in (*bases, *forms) if spelling != name)
 
 
 def _is_hidden(name: str) -> bool:

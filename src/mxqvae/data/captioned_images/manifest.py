@@ -4,7 +4,7 @@ from mxqvae.config import configuration
 from mxqvae.data.captioned_images.problems import ProblemCount
 from mxqvae.data.captioned_images.shards import SplitCounts
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same source and seed would give another data set than before."""
 
 
@@ -19,12 +19,16 @@ class CaptionedImagesConfig:
     seed: int = 0
     """Decides the split and the pairs of the contact sheet, 0 or more."""
     max_length: int | None = None
-    """Tokens of a caption, [END] included; None for what 99.5% of the training captions need (all of them
-    where `strict`), rounded up to a multiple of 8."""
+    """Tokens of a caption, [END] included; None for what 99.5% of the training captions need (all captions of
+    every split where `strict`), rounded up to a multiple of 8."""
     vocab_size: int | None = None
     """Token ids; None for the bytes and as many subwords as there are words that occur five times."""
+    new_splits: bool = False
+    """Deal every image, whatever splits the source names."""
     strict: bool = False
-    """Stop on the first problem that costs content."""
+    """Stop on the first problem of any kind."""
+    pairing_note: str | None = None
+    """What captions belong to where that is not their image, such as its species; said beside figures."""
 
     def __post_init__(self) -> None:
         for name, minimum in (("image_size", 8), ("seed", 0), ("max_length", 2), ("vocab_size", 1)):
@@ -59,6 +63,8 @@ class Manifest:
     """Version of the way that images and splits are made."""
     layout: str
     """What the source was."""
+    published_splits: bool = False
+    """Whether splits are those that the source names, and not dealt by the seed."""
     config: CaptionedImagesConfig
     """What was asked for."""
     splits: dict[str, SplitCounts]

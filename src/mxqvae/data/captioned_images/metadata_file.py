@@ -1,26 +1,28 @@
-"""A list of captions beside images: `metadata.jsonl`, `metadata.csv` (`imagefolder`) and files like them.
-
-A line has a file name and captions: `{"file_name": "1.jpg", "captions": ["A dog.", "A brown dog."]}`. Lines
-that follow each other and name the same image are one image's captions.
-"""
+"""Lists of captions beside images: `metadata.jsonl`, `metadata.csv` (`imagefolder`) and files like them."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
+from mxqvae.data.captioned_images.caption_list import CaptionList
+from mxqvae.data.captioned_images.columns import AskedColumns, find_columns, known_image_column
 from mxqvae.data.captioned_images.image_files import ImageFinder
-from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.source import SourcePair
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
+METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "captions.jsonl")
+"""What lists are called, in the order in which they are looked for."""
 METADATA_SUFFIXES = (".jsonl", ".csv", ".tsv")
+KAGGLE_NAME = "captions.txt"
+"""How Kaggle's copies of Flickr8k and Flickr30k call their CSV file."""
+IMAGE_FOLDERS = ("", "images", "Images")
+"""Where the images lie, below the folder of the list."""
 
 
 class MetadataFiles:
-    """Captions in JSON lines or CSV, images in files; file names are relative to the list, or to `images`."""
+    """Captions in lists, images in files; file names are relative to the list, or to `images`."""
 
     layout = "captions in a metadata file"
 
@@ -30,73 +32,34 @@ class MetadataFiles:
         self._images = images
 
     def count(self) -> int:
-        return sum(_count_lines(path) for path in self._paths)
+        return sum(_list(path, self._images).count() for path in self._paths)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        published = splits_of_shards(self._paths)
         for path in self._paths:
-            finder = ImageFinder([self._images or path.parent])
-            yield from _pairs(path, self._asked, finder)
+            yield from _list(path, self._images).pairs(self._asked, published.get(path))
 
 
-def _pairs(path: Path, asked: AskedColumns, finder: ImageFinder) -> Iterator[SourcePair]:
-    columns: Columns | None = None
-    rows = _json_rows(path) if path.suffix.lower() == ".jsonl" else _csv_rows(path)
+def names_images(path: Path) -> bool:
+    """Whether a list has a column for images, by its name.
 
-    def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
-        nonlocal columns
-        number, row = numbered
-        columns = columns or find_columns(list(row), asked, str(path))
-        name = row.get(columns.image) or ""
-        if not isinstance(name, str):
-            raise MxqvaeError(
-                f"{path}, line {number}: {columns.image} is no file name; name another with --image-column"
-            )
-        # Captions without an image are pairs of their own.
-        return name, 0 if name else number
-
-    for (name, _), lines in groupby(rows, image_name):
-        assert columns is not None
-        numbered = list(lines)
-        where = f"{path.name}, line {numbered[0][0]}"
-        captions = (
-            caption
-            for number, row in numbered
-            for caption in columns.captions_of(row, f"{path}, line {number}")
-        )
-        yield SourcePair(
-            printable(name) if name else where,
-            finder.find(name) if name else None,
-            tuple(captions),
-            group=columns.group_of(numbered[0][1]),
-            split=columns.split_of(numbered[0][1], f"{path}, line {numbered[0][0]}"),
-        )
+    Raises:
+        MxqvaeError: Names the line that is damaged.
+    """
+    return known_image_column(_list(path, None).column_names()) is not None
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise MxqvaeError(f"{path}, line {number}: not JSON ({error}); mend the line") from None
-            if not isinstance(row, dict):
-                raise MxqvaeError(f"{path}, line {number}: not a JSON object; mend the line")
-            yield number, row
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def has_header(path: Path, asked: AskedColumns) -> bool:
+    """Whether the first line of a text file names the columns of a list."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        try:
-            for row in reader:
-                row.pop(None, None)  # what stands beyond the last column
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise MxqvaeError(f"{path}, line {reader.line_num}: {error}; mend the line") from None
+        first_line = file.readline()
+    try:
+        find_columns(next(csv.reader([first_line]), []), asked, str(path))
+    except (MxqvaeError, csv.Error):
+        return False
+    return True
 
 
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(not line.isspace() for line in file) - (path.suffix.lower() != ".jsonl")
+def _list(path: Path, images: Path | None) -> CaptionList:
+    folders = [images] if images else [path.parent / folder for folder in IMAGE_FOLDERS]
+    return CaptionList(str(path), partial(path.open, "rb"), ImageFinder(folders).find)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
 BATCH_SIZE = 64
@@ -30,6 +31,7 @@ class ParquetFiles:
         return sum(_open(path).metadata.num_rows for path in self._paths)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        published = splits_of_shards(self._paths)
         for path in self._paths:
             finder = ImageFinder([self._images or path.parent])
             file = _open(path)
@@ -39,7 +41,8 @@ class ParquetFiles:
             try:
                 for batch in file.iter_batches(BATCH_SIZE, columns=list(wanted)):
                     for row in batch.to_pylist():
-                        yield pair_of_row(row, f"{path.name}, row {number}", columns, finder)
+                        pair = pair_of_row(row, f"{path.name}, row {number}", columns, finder)
+                        yield pair._replace(split=pair.split or published.get(path))
                         number += 1
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(path, error) from None

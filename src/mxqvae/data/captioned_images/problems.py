@@ -15,30 +15,29 @@ NUM_EXAMPLES = 5
 
 
 class ProblemKind(Enum):
-    """A kind of problem: what is done about it, and whether content is lost or altered by it."""
+    """A kind of problem, and what is done about it."""
 
-    MISSING = ("image file is missing", "left out", True)
-    BROKEN = ("image is damaged or of an unknown format", "left out", True)
-    GIGANTIC = ("image has too many pixels to decode safely", "left out", True)
-    TINY = ("image is far smaller than asked for", "left out", True)
-    ANIMATED = ("image has several frames", "first frame taken", True)
-    TRANSPARENT = ("image is partly transparent", "laid on white", True)
-    CMYK = ("image has the colours of print, CMYK", "converted to RGB", True)
-    DEEP = ("image has 16 bits a channel", "reduced to 8", True)
-    ROTATED = ("image is stored turned, as EXIF says", "turned upright", False)
-    DUPLICATE = ("image has the same pixels as another", "captions put together", False)
-    IN_TWO_SPLITS = ("image is in another published split too", "kept in both", False)
-    EMPTY = ("caption is empty", "left out", True)
-    NOT_UTF8 = ("caption is not UTF-8", "read as Windows-1252", True)
-    CUT = ("caption is longer than the tokenizer's length", "cut in training", True)
+    MISSING = ("image file is missing", "left out")
+    BROKEN = ("image is damaged or of an unknown format", "left out")
+    HEIC = ("image is HEIC, a format of phones", "left out: convert to JPEG, or install pillow-heif")
+    GIGANTIC = ("image has too many pixels to decode safely", "left out")
+    TINY = ("image is far smaller than asked for", "left out")
+    ANIMATED = ("image has several frames", "first frame taken")
+    TRANSPARENT = ("image is partly transparent", "laid on white")
+    CMYK = ("image has the colours of print, CMYK", "converted to RGB")
+    DEEP = ("image has 16 bits a channel", "reduced to 8")
+    ROTATED = ("image is stored turned, as EXIF says", "turned upright")
+    DUPLICATE = ("image has the same pixels as another", "captions put together")
+    IN_TWO_SPLITS = ("image is in another published split too", "kept in both")
+    EMPTY = ("caption is empty", "left out")
+    NOT_UTF8 = ("caption is not UTF-8", "read as Windows-1252")
+    CUT = ("caption is longer than the tokenizer's length", "cut in training")
 
-    def __init__(self, title: str, remedy: str, alters: bool) -> None:
+    def __init__(self, title: str, remedy: str) -> None:
         self.title = title
         """What is wrong, in words."""
         self.remedy = remedy
         """What is done about it."""
-        self.alters = alters
-        """Whether content is lost or altered; `strict` stops on such."""
 
     @property
     def key(self) -> str:
@@ -79,12 +78,12 @@ class ProblemLog:
         """Note a problem.
 
         Raises:
-            MxqvaeError: The log is strict and the problem costs content.
+            MxqvaeError: The log is strict.
         """
         kind, name, detail = problem
-        if self._strict and kind.alters:
+        if self._strict:
             said = f"{kind.title} ({detail})" if detail else kind.title
-            raise MxqvaeError(f"{name}: {said}; mend it, or leave out --strict (it is then {kind.remedy})")
+            raise MxqvaeError(f"{name}: {said}; mend it, or leave out --strict (then: {kind.remedy})")
         self._nums[kind] += 1
         if len(self._examples[kind]) < NUM_EXAMPLES:
             self._examples[kind].append(name)

@@ -31,7 +31,7 @@ class FileRange(NamedTuple):
         except ValueError as error:  # a NUL in the name, or half of a surrogate pair
             raise FileNotFoundError(errno.ENOENT, str(error)) from None
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
+            if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR):
                 raise FileNotFoundError(errno.ENOENT, str(error)) from None
             raise
 
@@ -57,7 +57,7 @@ class SourcePair(NamedTuple):
     group: str | None = None
     """Pairs of one group stay in one split."""
     split: str | None = None
-    """The published split, where there is one."""
+    """The published split, where there is one: of `splitting.SPLITS`."""
     box: Box | None = None
     """What to crop to, where it is known."""
 

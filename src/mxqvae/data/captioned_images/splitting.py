@@ -6,7 +6,8 @@ the source names splits, those are taken instead.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 
@@ -48,7 +49,7 @@ def deal_families(eldest_keys: Sequence[bytes], *, test_share: float, seed: int)
     """Deal each family to train or test, by a hash of its eldest key and the seed.
 
     A family keeps its split when others come or go. Only where that leaves a split empty, the family whose
-    hash is nearest to it is moved; with a test share of 0, there is no test split.
+    hash is nearest to it is moved; a family alone is for training, and with a test share of 0 all are.
 
     Args:
         eldest_keys: Of every family; repetitions do no harm.
@@ -58,11 +59,10 @@ def deal_families(eldest_keys: Sequence[bytes], *, test_share: float, seed: int)
     """
     positions = {key: position(key, seed) for key in eldest_keys}
     splits = {key: TEST if place < test_share else TRAIN for key, place in positions.items()}
-    if test_share > 0 and len(positions) > 1:
-        if TEST not in splits.values():
-            splits[min(positions, key=positions.__getitem__)] = TEST
-        elif TRAIN not in splits.values():
-            splits[max(positions, key=positions.__getitem__)] = TRAIN
+    if positions and TRAIN not in splits.values():
+        splits[max(positions, key=positions.__getitem__)] = TRAIN
+    elif test_share > 0 and len(positions) > 1 and TEST not in splits.values():
+        splits[min(positions, key=positions.__getitem__)] = TEST
     return splits
 
 
@@ -82,7 +82,44 @@ def published_split(name: str, where: str) -> str:
     Raises:
         MxqvaeError: The name is none that is known.
     """
-    split = _SPLIT_OF.get(re.sub(r"[\W_]*\d*$", "", name.strip().lower()))
+    split = _known_split(name)
     if split is None:
         raise MxqvaeError(f"{where}: unknown split {name!r}; write train, validation or test")
     return split
+
+
+def splits_of_names(names: Iterable[str]) -> dict[str, str]:
+    """The splits that names of folders or subsets mean.
+
+    There are none where a name is unknown, where no images are for training, and where all are.
+    """
+    split_of = {name: _known_split(name) for name in names}
+    known = {name: split for name, split in split_of.items() if split is not None}
+    return (
+        known
+        if len(known) == len(split_of) and TRAIN in known.values() and len({*known.values()}) > 1
+        else {}
+    )
+
+
+def splits_of_shards(paths: Sequence[Path]) -> dict[Path, str]:
+    """The splits that shards mean by their names, such as `train-00000-of-00002.parquet`, or their folders'.
+
+    There are none where `splits_of_names` finds none.
+    """
+    for name_of in (_shard_name, _folder_name):
+        if splits := splits_of_names(map(name_of, paths)):
+            return {path: splits[name_of(path)] for path in paths}
+    return {}
+
+
+def _shard_name(path: Path) -> str:
+    return re.sub(r"[\W_]*\d+-of-\d+$", "", path.name.partition(".")[0])
+
+
+def _folder_name(path: Path) -> str:
+    return path.parent.name
+
+
+def _known_split(name: str) -> str | None:
+    return _SPLIT_OF.get(re.sub(r"[\W_]*\d*$", "", name.strip().lower()))

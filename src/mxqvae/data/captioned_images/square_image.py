@@ -7,7 +7,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from mxqvae.data.captioned_images.colours import to_srgb
 from mxqvae.data.captioned_images.problems import ProblemKind
@@ -16,14 +16,24 @@ from mxqvae.data.split_file import encode_image
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
 """What is decoded. Pillow knows more, such as EPS, which starts another program."""
+try:
+    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+except ImportError:  # HEIC is then reported, and left out
+    pass
+else:
+    register_heif_opener()
+    FORMATS = (*FORMATS, "HEIF")
 MAX_PIXELS = 89_478_485
 """Pixels decoded at once, a quarter of a GiB as RGB; a JPEG may have eight times as many on each side, as the
 decoder reduces it."""
+MAX_HELD_PIXELS = 2 * MAX_PIXELS
+"""Pixels of a JPEG in several scans, which the decoder holds whole before it reduces them."""
 SMALLEST_SHARE = 1 / 4
 """Images whose short side is below this share of the size asked for are left out."""
 OVERSAMPLING = 3
 """How much larger than asked for an image still is after the fast reduction that comes before Lanczos."""
 
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
 _TURN_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -87,7 +97,7 @@ def _left_out(kind: ProblemKind, detail: str) -> SquareImage:
 
 def _decode(encoded: bytes, size: int, box: Box | None) -> tuple[Image.Image, list[tuple[ProblemKind, str]]]:
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        with _open(encoded) as image:
             return _square(image, size, box)
     except _RefusedError:
         raise
@@ -95,14 +105,34 @@ def _decode(encoded: bytes, size: int, box: Box | None) -> tuple[Image.Image, li
         raise _RefusedError(ProblemKind.GIGANTIC, str(error)) from None
     # What Pillow raises for a damaged file depends on its format and on the damage.
     except Exception as error:
-        reason = _unknown_format(encoded) if isinstance(error, Image.UnidentifiedImageError) else str(error)
-        raise _RefusedError(ProblemKind.BROKEN, reason) from None
+        if not isinstance(error, Image.UnidentifiedImageError):
+            raise _RefusedError(ProblemKind.BROKEN, str(error)) from None
+        if encoded[4:8] == b"ftyp" and encoded[8:12] in _HEIC_BRANDS and "HEIF" not in FORMATS:
+            raise _RefusedError(ProblemKind.HEIC, "") from None
+        raise _RefusedError(ProblemKind.BROKEN, "unknown format" if encoded else "empty file") from None
 
 
-def _unknown_format(encoded: bytes) -> str:
-    if encoded[4:8] == b"ftyp" and encoded[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return "HEIC, a format of phones: convert to JPEG"
-    return "unknown format" if encoded else "empty file"
+def _open(encoded: bytes) -> Image.Image:
+    if not encoded.startswith(b"\xff\xd8\xff"):
+        return Image.open(io.BytesIO(encoded), formats=FORMATS)
+    # Image.open would refuse by its size what the decoder is to reduce.
+    image = JpegImagePlugin.jpeg_factory(io.BytesIO(encoded))
+    if math.prod(image.size) > MAX_HELD_PIXELS and not _is_in_one_scan(encoded):
+        raise _RefusedError(ProblemKind.GIGANTIC, _times(image.size))
+    return image
+
+
+def _is_in_one_scan(jpeg: bytes) -> bool:
+    """Whether a JPEG is sequential, with all colours in its first scan."""
+    place, num_colours = 2, 0
+    while jpeg[place] == 0xFF:
+        marker, size = jpeg[place + 1], int.from_bytes(jpeg[place + 2 : place + 4])
+        if marker in (0xC0, 0xC1):  # start of a sequential frame
+            num_colours = jpeg[place + 9]
+        if marker == 0xDA:  # start of a scan
+            return jpeg[place + 4] == num_colours
+        place += 2 + size
+    return False
 
 
 def _square(
@@ -113,7 +143,7 @@ def _square(
     subject = whole_size if box is None else (box.width, box.height)
     if min(whole_size) < size * SMALLEST_SHARE:
         raise _RefusedError(ProblemKind.TINY, _times(whole_size))
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):
         enlarge = OVERSAMPLING * size / max(1, min(subject))
         image.draft(None, (math.ceil(image.width * enlarge), math.ceil(image.height * enlarge)))
     if math.prod(image.size) > MAX_PIXELS:

@@ -9,14 +9,23 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from mxqvae.data.captioned_images.captions import captions_in_text
-from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_caption_columns
+from mxqvae.data.captioned_images.columns import (
+    AskedColumns,
+    Columns,
+    asked_column,
+    find_caption_columns,
+    known_caption_columns,
+)
 from mxqvae.data.captioned_images.image_files import is_image_name
+from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
 from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
 _COMPRESSIONS: dict[bytes, Callable[[Path, str], Any]] = {
@@ -60,34 +69,67 @@ class TarShards:
         self._asked = asked
 
     def count(self) -> int:
-        num = 0
-        for path in self._paths:
-            with _damage_is_named(path):
-                num += sum(is_image_name(member.name) for _, member in _walk(path))
-        return num
+        return self._survey.num_images
 
     def __iter__(self) -> Iterator[SourcePair]:
+        columns = self._columns()
+        published = splits_of_shards(self._paths)
         for path in self._paths:
             with _damage_is_named(path):
                 for key, members in groupby(_members(path), lambda member: member.key):
-                    yield self._pair(f"{path.name}/{printable(key)}", list(members))
+                    pair = self._pair(f"{path.name}/{printable(key)}", list(members), columns)
+                    yield pair._replace(split=pair.split or published.get(path))
 
-    def _pair(self, name: str, members: Sequence[_Member]) -> SourcePair:
+    @cached_property
+    def _survey(self) -> "_Survey":
+        num_images, has_texts, names = 0, False, dict[str, None]()
+        for path in self._paths:
+            with _damage_is_named(path):
+                for tar, member in _walk(path):
+                    if posixpath.basename(member.name) in METADATA_NAMES:
+                        raise MxqvaeError(
+                            f"{path}: compressed, and holds {member.name}; unpack it and give the folder"
+                        )
+                    key, field = _key_and_field(member)
+                    num_images += is_image_name(member.name)
+                    has_texts |= field == "txt"
+                    if field == "json":
+                        row = _json_object(_read(tar, member), f"{path.name}/{printable(key)}")
+                        names.update(dict.fromkeys(row))
+        return _Survey(num_images, has_texts, list(names))
+
+    def _columns(self) -> Columns:
+        """Of the JSON files: any of them may lack a caption, the first one too."""
+        _, has_texts, names = self._survey
+        table = str(self._paths[0] if len(self._paths) == 1 else self._paths[0].parent)
+        if self._asked.caption is None and (has_texts or not names):
+            captions = known_caption_columns(names)
+        else:
+            captions = find_caption_columns(names, self._asked, table)
+        group = asked_column(names, self._asked.group, "group", table)
+        return Columns("", captions, group, asked_column(names, self._asked.split, "split", table))
+
+    def _pair(self, name: str, members: Sequence[_Member], columns: Columns) -> SourcePair:
         fields = {member.field: member.content for member in members}
         # Beside "jpg" there may be such as "mask.png": the plainest name is the image itself.
         images = sorted((field for field in fields if is_image_name(f"x.{field}")), key=_num_dots)
         image = fields[images[0]] if images else None
         text, metadata = fields.get("txt"), fields.get("json")
-        row = None if metadata is None else _json_object(metadata, name)
-        captions: tuple[str, ...] = ()
+        row = {} if metadata is None else _json_object(metadata, name)
         if text is not None and self._asked.caption is None:
             captions = captions_in_text(text)
-        elif row is not None:
-            columns = find_caption_columns(list(row), self._asked, f"{name}.json")
-            captions = Columns("", columns, None).captions_of(row, f"{name}.json")
-        others = Columns("", (), self._asked.group, self._asked.split)
-        group, split = others.group_of(row or {}), others.split_of(row or {}, f"{name}.json")
+        else:
+            captions = columns.captions_of(row, f"{name}.json")
+        group, split = columns.group_of(row), columns.split_of(row, f"{name}.json")
         return SourcePair(name, image, captions, group=group, split=split)
+
+
+class _Survey(NamedTuple):
+    """What all shards hold."""
+
+    num_images: int
+    has_texts: bool
+    names: list[str]  # of what the JSON files say
 
 
 def _walk(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -111,12 +153,21 @@ def _open_plain(path: Path) -> IO[bytes]:
 def _members(path: Path) -> Iterator[_Member]:
     """What is of use in an archive, with its content."""
     for tar, member in _walk(path):
-        folder, name = posixpath.split(member.name.removeprefix("./"))
-        stem, _, field = name.partition(".")
-        if is_image_name(name) or field.lower() in ("txt", "json"):
-            file = tar.extractfile(member)
-            assert file is not None
-            yield _Member(posixpath.join(folder, stem), field.lower(), file.read())
+        key, field = _key_and_field(member)
+        if is_image_name(member.name) or field in ("txt", "json"):
+            yield _Member(key, field, _read(tar, member))
+
+
+def _key_and_field(member: tarfile.TarInfo) -> tuple[str, str]:
+    folder, name = posixpath.split(member.name.removeprefix("./"))
+    stem, _, field = name.partition(".")
+    return posixpath.join(folder, stem), field.lower()
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 @contextmanager

@@ -1,15 +1,28 @@
-"""Images with a text file of the same name beside each; every line of it is a caption."""
+"""Images and text files of the same name; every line of a text is a caption.
 
-from collections.abc import Iterator
-from itertools import groupby
+`1.txt` or `1.png.txt` speaks of the `1.png` beside it. Halves with nothing beside them may lie in two folders
+of one place: `images/1.png` and `captions/1.txt`, or `train/images/1.png` and `train/captions/1.txt`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mxqvae.data.captioned_images.captions import captions_in_text
 from mxqvae.data.captioned_images.image_files import is_image_name, walk_files
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names
 
 NOT_CAPTIONS = ("readme", "license", "licence", "copying", "notice", "credits", "attribution")
 """Text files that accompany a folder, and speak of no image."""
+
+
+class _Halves(NamedTuple):
+    """Files of one stem in one folder, by their names below the source's folder."""
+
+    images: list[str]
+    texts: list[str]
 
 
 class TextFiles:
@@ -23,28 +36,66 @@ class TextFiles:
     def count(self) -> int:
         return sum(is_image_name(path.name) for path in walk_files(self._folder))
 
+    def has_pairs(self) -> bool:
+        """Whether a text speaks of an image."""
+        by_stem = self._by_stem()
+        return any(images and texts for images, texts in by_stem.values()) or bool(_met_elsewhere(by_stem))
+
     def __iter__(self) -> Iterator[SourcePair]:
-        files = (path for path in walk_files(self._folder) if _is_text(path) or is_image_name(path.name))
-        for _, files_of_folder in groupby(files, lambda path: path.parent):
-            # Files of one stem need not follow each other: "a.jpg", "a-b.jpg", "a.txt" sort otherwise.
-            by_stem: dict[str, list[Path]] = {}
-            for path in files_of_folder:
-                by_stem.setdefault(path.stem, []).append(path)
-            for paths in by_stem.values():
-                yield from self._pairs(paths)
+        by_stem = self._by_stem()
+        text_of = _met_elsewhere(by_stem)
+        taken = set(text_of.values())
+        published = splits_of_names({_top(stem) for stem, halves in by_stem.items() if halves.images})
+        for stem, (images, texts) in by_stem.items():
+            if stem in text_of:
+                texts = by_stem[text_of[stem]].texts
+            captions = tuple(caption for text in texts for caption in self._captions(text))
+            for image in images:
+                place = FileRange(str(self._folder / image))
+                yield SourcePair(printable(image), place, captions, split=published.get(_top(stem)))
+            if not images and stem not in taken:
+                yield SourcePair(printable(texts[0]), None, captions, split=published.get(_top(stem)))
 
-    def _pairs(self, paths: list[Path]) -> Iterator[SourcePair]:
-        texts = [path for path in paths if _is_text(path)]
-        images = [path for path in paths if not _is_text(path)]
-        captions = tuple(caption for path in texts for caption in captions_in_text(path.read_bytes()))
-        for path in images:
-            yield SourcePair(self._name(path), FileRange(str(path)), captions)
-        if not images and paths[0].stem.lower() not in NOT_CAPTIONS:
-            yield SourcePair(self._name(paths[0]), None, captions)
+    def _by_stem(self) -> dict[str, _Halves]:
+        # Files of one stem need not follow each other: "a.jpg", "a-b.jpg", "a.txt" sort otherwise.
+        by_stem: dict[str, _Halves] = {}
+        for path in walk_files(self._folder):
+            name = path.relative_to(self._folder).as_posix()
+            stem = name.removesuffix(path.suffix)
+            if is_image_name(name):
+                by_stem.setdefault(stem, _Halves([], [])).images.append(name)
+            elif path.suffix.lower() == ".txt" and path.stem.lower() not in NOT_CAPTIONS:
+                if is_image_name(stem):  # of "1.png.txt"
+                    stem = stem.removesuffix(Path(stem).suffix)
+                by_stem.setdefault(stem, _Halves([], [])).texts.append(name)
+        return by_stem
 
-    def _name(self, path: Path) -> str:
-        return printable(path.relative_to(self._folder).as_posix())
+    def _captions(self, text: str) -> tuple[str, ...]:
+        return captions_in_text((self._folder / text).read_bytes())
 
 
-def _is_text(path: Path) -> bool:
-    return path.suffix.lower() == ".txt"
+def _met_elsewhere(by_stem: dict[str, _Halves]) -> dict[str, str]:
+    """By the stem of images with no text beside them, the stem of a text that speaks of them alone."""
+    images_at = _places(stem for stem, halves in by_stem.items() if not halves.texts)
+    texts_at = _places(stem for stem, halves in by_stem.items() if not halves.images)
+    met = {(images_at[place], texts_at[place]) for place in images_at.keys() & texts_at.keys()}
+    num_met = Counter(stem for pair in met for stem in pair)
+    return {image: text for image, text in met if num_met[image] == num_met[text] == 1}
+
+
+def _places(stems: Iterable[str]) -> dict[str, str]:
+    """The stem at each place, such as "train/1" of "train/images/1": one folder, or none, is left out.
+
+    A place of several stems is left out.
+    """
+    stem_at: dict[str, str | None] = {}
+    for stem in stems:
+        parts = stem.split("/")
+        for place in {stem, *("/".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts) - 1))}:
+            stem_at[place] = None if place in stem_at else stem
+    return {place: stem for place, stem in stem_at.items() if stem is not None}
+
+
+def _top(stem: str) -> str:
+    """The first folder; empty where there is none."""
+    return stem.rpartition("/")[0].partition("/")[0]

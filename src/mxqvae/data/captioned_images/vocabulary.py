@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from mxqvae.data.tokenizer import SMALLEST_SUBWORD_VOCABULARY, CaptionTokenizer
-from mxqvae.errors import MxqvaeError
 
 LARGEST_DEFAULT_VOCABULARY = 8192
 """Token ids at most, where the size is chosen by the captions."""
@@ -22,7 +21,6 @@ def train_tokenizer(
     *,
     vocab_size: int | None,
     max_length: int | None,
-    uncut_share: float = UNCUT_SHARE,
 ) -> CaptionTokenizer:
     """Train a tokenizer of subwords.
 
@@ -30,22 +28,16 @@ def train_tokenizer(
         captions: Training captions.
         vocab_size: Token ids; by default `choose_vocab_size`.
         max_length: Tokens, [END] included; by default `choose_max_length`.
-        uncut_share: For `choose_max_length`.
 
     Raises:
         MxqvaeError: There are no captions, or `vocab_size` is too small.
     """
-    if not captions:
-        raise MxqvaeError(
-            "no training image has a caption; see what the source must look like: mxqvae data folder -h"
-        )
     if vocab_size is None:
         vocab_size = choose_vocab_size(captions)
     tokenizer = CaptionTokenizer.train_subwords(captions, vocab_size=vocab_size, max_length=max_length)
     if max_length is not None:
         return tokenizer
-    max_length = choose_max_length(tokenizer.count_tokens(captions), uncut_share)
-    return CaptionTokenizer.train_subwords(captions, vocab_size=vocab_size, max_length=max_length)
+    return tokenizer.with_max_length(choose_max_length(tokenizer.count_tokens(captions)))
 
 
 def choose_vocab_size(captions: Iterable[str]) -> int:

