@@ -5,12 +5,14 @@ import datetime
 import gzip
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import settings
@@ -33,6 +35,7 @@ from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.detection import open_source
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
 from mxqvae.data.colour_degree import build_colour_degree_sets
+from mxqvae.data.corruption import corrupt_captions
 from mxqvae.data.degree import DEGREE_KINDS, build_degree_sets
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.pairs import PairDataset
@@ -116,6 +119,20 @@ def degree_sets_small(caption_mnist_small: Path, tmp_path_factory: pytest.TempPa
     """Degree sets of its 60 test pairs, 12 of each kind. Shared: tests do not write into it."""
     folder = tmp_path_factory.mktemp("data") / "degree"
     build_degree_sets(caption_mnist_small, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dirty(caption_mnist_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 training pairs in row groups of 25, a fifth of whose captions lie. Tests do not write into it."""
+    small = tmp_path_factory.mktemp("data") / "small"
+    name = "data/train-00000-of-00001.parquet"
+    (small / "data").mkdir(parents=True)
+    rows = pq.read_table(caption_mnist_small / name).slice(0, 60)
+    pq.write_table(rows, small / name, row_group_size=25)
+    shutil.copyfile(caption_mnist_small / "manifest.json", small / "manifest.json")
+    folder = small.with_name("dirty")
+    corrupt_captions(small, folder, share=0.2, seed=5)
     return folder
 
 

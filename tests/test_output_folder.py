@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import check_output_folder, new_output_folder
+from mxqvae.output_folder import check_output_folder, new_output_folder, resumed_output_folder
 
 
 def test_folder_appears_only_when_the_block_ends(tmp_path: Path):
@@ -113,3 +113,50 @@ def test_working_and_home_folder_are_never_replaced(
         monkeypatch.setenv("HOME", os.fspath(inside))
     with pytest.raises(MxqvaeError, match=r"holds (the working|your home) folder"):
         check_output_folder(tmp_path, overwrite=True)
+
+
+class TestResumed:
+    def test_what_was_written_before_a_stop_is_there_again(self, tmp_path: Path):
+        out, identity = tmp_path / "runs" / "one", {"seed": 3, "parts": ("a", 1)}
+
+        def stop() -> None:
+            with resumed_output_folder(out, "record.json", identity) as folder:
+                (folder / "a").write_text("1")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            stop()
+        assert not out.exists()
+        with resumed_output_folder(out, "record.json", identity) as folder:
+            assert (folder / "a").read_text() == "1"
+        assert sorted(path.name for path in out.iterdir()) == ["a", "record.json"]
+        assert list(out.parent.iterdir()) == [out]
+
+    def test_old_content_stays_until_the_end(self, tmp_path: Path):
+        out = tmp_path / "out"
+        out.mkdir()
+        (out / "old").write_text("1")
+        with pytest.raises(MxqvaeError, match="is not empty"), resumed_output_folder(out, "record.json", {}):
+            raise AssertionError("the block must not run")
+        with resumed_output_folder(out, "record.json", {}, overwrite=True):
+            assert (out / "old").exists()
+        assert [path.name for path in out.iterdir()] == ["record.json"]
+
+    def test_another_s_work_is_refused_and_kept(self, tmp_path: Path):
+        out, unfinished = tmp_path / "out", tmp_path / ".out.unfinished"
+
+        def begin(**identity: object) -> None:
+            with resumed_output_folder(out, "record.json", identity) as folder:
+                (folder / "a").write_text("1")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            begin(seed=1, pairs="a")
+        with pytest.raises(
+            MxqvaeError, match="unfinished holds what a command with other seed was stopped at"
+        ):
+            begin(seed=2, pairs="a")
+        assert (unfinished / "a").exists()
+        (unfinished / "record.json").write_text("{")
+        with pytest.raises(MxqvaeError, match=r"record\.json is damaged; remove .*\.out\.unfinished"):
+            begin(seed=1, pairs="a")

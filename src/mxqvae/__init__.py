@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
+    from mxqvae.audit.auditor import PairAuditor
     from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
     from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
     from mxqvae.data.mnist import load_mnist
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from mxqvae.data.tokenizer import CaptionTokenizer
     from mxqvae.evaluation.consistency import score_consistency
     from mxqvae.evaluation.judge import Judge
+    from mxqvae.generation.completion import CompletionConfig
     from mxqvae.generation.contact_sheet import contact_sheet
+    from mxqvae.generation.pair_completion import complete_pair
     from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
     from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
     from mxqvae.prior.sampling import SamplingConfig
@@ -29,10 +32,12 @@ __all__ = [
     "MXQVAE",
     "CaptionMnistConfig",
     "CaptionTokenizer",
+    "CompletionConfig",
     "GenerationConfig",
     "Judge",
     "MXQVAEConfig",
     "MxqvaeError",
+    "PairAuditor",
     "PairDataset",
     "PairGenerator",
     "Prior",
@@ -40,6 +45,7 @@ __all__ = [
     "SamplingConfig",
     "__version__",
     "build_caption_mnist",
+    "complete_pair",
     "contact_sheet",
     "load_mnist",
     "read_sample_folder",
@@ -52,14 +58,17 @@ _HOMES = {
     "MXQVAEConfig": "autoencoder.mxqvae",
     "CaptionMnistConfig": "data.caption_mnist",
     "CaptionTokenizer": "data.tokenizer",
+    "CompletionConfig": "generation.completion",
     "GenerationConfig": "generation.pipeline",
     "Judge": "evaluation.judge",
+    "PairAuditor": "audit.auditor",
     "PairDataset": "data.pairs",
     "PairGenerator": "generation.pipeline",
     "Prior": "prior.transformer",
     "PriorConfig": "prior.transformer",
     "SamplingConfig": "prior.sampling",
     "build_caption_mnist": "data.caption_mnist",
+    "complete_pair": "generation.pair_completion",
     "contact_sheet": "generation.contact_sheet",
     "load_mnist": "data.mnist",
     "read_sample_folder": "generation.sample_folder",

@@ -1,13 +1,16 @@
 """Output folders appear whole or not at all, and never over somebody's content unasked."""
 
+import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
 
 
 def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
@@ -56,6 +59,51 @@ def new_output_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
             for parent in made_parents:
                 parent.rmdir()
         raise
+
+
+@contextmanager
+def resumed_output_folder(
+    out: Path, record: str, identity: Mapping[str, Any], *, overwrite: bool = False
+) -> Iterator[Path]:
+    """Yield a folder beside `out` that becomes `out` when the block ends without an error, and else stays.
+
+    The next block for `out` gets it again, with all that is in it.
+
+    Args:
+        record: Name of the file that tells in the folder whose it is; it stays there.
+        identity: What decides the content: JSON types, by name.
+
+    Raises:
+        MxqvaeError: As `check_output_folder`, or the folder beside `out` was begun with another identity.
+    """
+    check_output_folder(out, overwrite=overwrite)
+    target = out.resolve()
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    _claim(unfinished, unfinished / record, json.loads(json.dumps(identity)))
+    yield unfinished
+    check_output_folder(out, overwrite=overwrite)  # again: the block may have taken hours
+    _move_into_place(unfinished, target)
+
+
+def _claim(unfinished: Path, record: Path, identity: dict[str, Any]) -> None:
+    """Write `identity` to `record`, or see that it is what stands there."""
+    if not record.is_file():
+        with new_output_file(record) as partial:
+            partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+        return
+    try:
+        begun = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError:
+        begun = None
+    if not isinstance(begun, dict):
+        raise MxqvaeError(f"{record} is damaged; remove {unfinished} and begin again")
+    others = [name for name in {**begun, **identity} if begun.get(name) != identity.get(name)]
+    if others:
+        raise MxqvaeError(
+            f"{unfinished} holds what a command with other {', '.join(others)} was stopped at; "
+            "give that command again, or remove the folder"
+        )
 
 
 def _move_into_place(partial: Path, target: Path) -> None:

@@ -13,9 +13,9 @@ from mxqvae.audit.filtering import (
     filter_by_threshold,
     leave_out_contradicted,
 )
-from mxqvae.audit.pair_source import PairKey, captions_of_pairs
 from mxqvae.audit.score_table import ScoredPair, read_scores, write_part
 from mxqvae.data.caption_grammar import parse_caption
+from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 

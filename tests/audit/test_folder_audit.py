@@ -6,12 +6,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mxqvae.audit import folder_audit, pair_source, regions, score_table
+from mxqvae.audit import folder_audit, regions, score_table
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.folder_audit import FolderAudit, audit_folder
-from mxqvae.audit.pair_source import open_pairs
 from mxqvae.audit.preparation import decode_image
 from mxqvae.audit.score_table import SCHEMA, ScoredPair, read_scores
+from mxqvae.data import pair_source
+from mxqvae.data.pair_source import open_pairs
 from mxqvae.data.split_file import encode_image
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from mxqvae.audit import preparation
-from mxqvae.audit.pair_source import FoundPair, PairKey
 from mxqvae.audit.preparation import decode_image, prepare
 from mxqvae.data.captioned_images.square_image import make_square
+from mxqvae.data.pair_source import FoundPair, PairKey
 from mxqvae.data.split_file import encode_image
 from mxqvae.data.tokenizer import CaptionTokenizer
 

@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mxqvae.audit.pair_source import PairKey
 from mxqvae.audit.regions import SCHEMA, Region, heat_map, region_of, windows_of, write_regions
 from mxqvae.audit.score_table import ScoredPair
+from mxqvae.data.pair_source import PairKey
 
 
 @pytest.mark.parametrize(("grid_size", "num"), [(1, 1), (2, 4), (8, 25), (16, 81)])

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxqvae.audit.pair_source import PairKey
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair
+from mxqvae.data.pair_source import PairKey
 
 CAPTION = "Red <b>1</b> and red 1."
 WORDS = ["Red", "<", "b", ">", "1", "<", "/", "b", ">", "and", "red", "1", "."]

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.audit.pair_source import PairKey
 from mxqvae.audit.score_table import SCHEMA, ScoredPair, join_parts, read_scores, write_part
+from mxqvae.data.pair_source import PairKey
 from mxqvae.errors import MxqvaeError
 
 PAIRS = [

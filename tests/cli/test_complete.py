@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -17,8 +18,7 @@ SMALL = CompletionConfig(num_captions=2, num_images=2, num_rounds=1)
 @pytest.fixture(autouse=True)
 def little_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers cost less, and are worse."""
-    defaults = dict(completion.complete.__kwdefaults__ or {}) | {"config": SMALL}
-    monkeypatch.setattr(completion.complete, "__kwdefaults__", defaults)
+    monkeypatch.setattr(completion, "DEFAULT_COMPLETION", SMALL)
 
 
 @pytest.fixture
@@ -73,7 +73,9 @@ def test_what_is_hidden_of_both(run: Run, tiny_model: Path, picture: Path, tmp_p
     )
 
 
-def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: Path):
+@pytest.fixture
+def few(samples: Path, tmp_path: Path) -> Path:
+    """The first two of the sampled pairs."""
     few = tmp_path / "few"
     few.mkdir()
     lines = (samples / "metadata.jsonl").read_text().splitlines(keepends=True)[:2]
@@ -81,9 +83,16 @@ def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: 
     for line in lines:
         name = json.loads(line)["file_name"]
         (few / name).write_bytes((samples / name).read_bytes())
+    return few
+
+
+def test_a_folder_of_pairs(run: Run, tiny_model: Path, few: Path, tmp_path: Path):
     common = ("complete", "--weights", tiny_model, "--pairs", few, "--num-answers", 2)
-    assert run(*common, "--hide-images", "--out", tmp_path / "images")[0] == 0
-    given = [json.loads(line)["caption"] for line in lines]
+    code, printed, err = run(*common, "--hide-images", "--out", tmp_path / "images")
+    assert code == 0
+    assert "4 answers of seed 0 in " in printed
+    assert "complete: 2 rows in " in err
+    given = [row["caption"] for row in rows_of(few)]
     assert [row["caption"] for row in rows_of(tmp_path / "images")] == [given[0]] * 2 + [given[1]] * 2
     assert run(*common, "--hide-captions", "--out", tmp_path / "captions")[0] == 0
     assert [(row["pair"], row["given_caption"]) for row in rows_of(tmp_path / "captions")] == [
@@ -94,6 +103,51 @@ def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: 
     ]
 
 
+def test_a_pair_with_nothing_hidden_is_left_out(run: Run, tiny_model: Path, few: Path, tmp_path: Path):
+    first, second = rows_of(few)
+    second["caption"] = "This is [MASK] 7."
+    (few / "metadata.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    command = ("complete", "--weights", tiny_model, "--pairs", few, "--num-answers", 1)
+    code, printed, _ = run(*command, "--out", tmp_path / "out")
+    assert code == 0
+    assert "pair 0: the whole pair is given" in printed
+    assert "1 of 2 pairs left out: " in printed
+    summary = json.loads(run(*command, "--out", tmp_path / "again", "--json")[1])
+    assert (summary["num_pairs"], summary["num_completed"], summary["num_new"]) == (2, 1, 2)
+
+
+def test_a_data_set(run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path):
+    folder = tmp_path / "small" / "data"
+    folder.mkdir(parents=True)
+    name = "test-00000-of-00001.parquet"
+    rows = pq.read_table(caption_mnist_small / "data" / name).slice(0, 2)
+    pq.write_table(rows, folder / name)
+    code, _, err = run(
+        *("complete", "--weights", tiny_model, "--pairs", folder.parent, "--split", "test"),
+        *("--hide-captions", "--num-answers", 1, "--out", tmp_path / "out"),
+    )
+    assert code == 0, err
+    assert [row["row"] for row in rows_of(tmp_path / "out")] == [0, 1]
+
+
+def test_fields_of_the_search(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    configs = []
+
+    def complete(*arguments, config, **options):
+        configs.append(config)
+        return found(*arguments, config=config, **options)
+
+    found = completion.complete
+    monkeypatch.setattr(completion, "complete", complete)
+    code, _, err = run(
+        *("complete", "--weights", tiny_model, "--caption", "This is red 7.", "--num-answers", 1),
+        *("--set", "guidance=2", "--set", "sampling.temperature=0.5", "--out", tmp_path / "out"),
+    )
+    assert code == 0, err
+    (config,) = configs
+    assert (config.guidance, config.sampling.temperature, config.num_images) == (2, 0.5, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -101,7 +155,7 @@ def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: 
         (("--caption", "This is red 7.", "--pairs", "x"), "--pairs stands alone"),
         (
             ("--caption", "This is red 7.", "--hide-images"),
-            "--hide-images and --hide-captions are for --pairs",
+            "--split, --hide-images and --hide-captions are for --pairs",
         ),
         (("--caption", "This is red 7.", "--hide", "0,0,5,5"), "--hide and --mask hide a part of an image"),
         (("--caption", "[MASK] [MASK]"), "nothing of the pair is given"),
@@ -114,6 +168,8 @@ def test_a_folder_of_pairs(run: Run, tiny_model: Path, samples: Path, tmp_path: 
         (("--image", "./no/such.png"), "no/such.png: No such file or directory"),
         (("--image", "PICTURE", "--mask", "./no/such.png"), "no/such.png: No such file or directory"),
         (("--pairs", "./no/such"), "no/such is not a folder"),
+        (("--caption", "[MASK*0] 7."), "[MASK*0] hides nothing"),
+        (("--caption", "This is red 7.", "--set", "guide=1"), "--set guide: no such field; choose from num_"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.audit.pair_source import PairKey
 from mxqvae.audit.score_table import ScoredPair, write_part
+from mxqvae.data.pair_source import PairKey
 from mxqvae.data.pairs import PairDataset
 
 Run = Callable[..., tuple[int, str, str]]

@@ -340,8 +340,29 @@ class TestMaskedCaptions:
         (token_ids,) = tokenizer.encode_masked(["[MASK] [MASK] [MASK]"])
         assert token_ids[:5].tolist() == [2, 2, 2, 3, 0]
 
+    def test_several_tokens_are_hidden_at_once(self, masking_tokenizer: CaptionTokenizer):
+        caption = self.CAPTIONS[0]
+        together = caption.replace("is on the", "[MASK*3]")
+        apart = caption.replace("is on the", "[MASK] [MASK] [MASK]")
+        assert masking_tokenizer.encode_masked([together]).equal(masking_tokenizer.encode_masked([apart]))
+        (whole,) = masking_tokenizer.encode([caption])
+        assert masking_tokenizer.fill_masked(together, whole) == caption
+
+    def test_a_word_of_several_subwords_is_filled_in(self):
+        tokenizer = CaptionTokenizer.train_subwords(self.CAPTIONS, vocab_size=400)
+        caption = "This is violet 0."
+        (token_ids,) = tokenizer.encode([caption])
+        pieces = tokenizer.count_tokens(["violet"])[0] - 1
+        assert pieces > 1
+        assert tokenizer.fill_masked(f"This is [MASK*{pieces}] 0.", token_ids) == caption
+
     def test_messages(self):
         tokenizer = CaptionTokenizer.train(self.CAPTIONS, max_length=20)
+        with pytest.raises(MxqvaeError, match=r"\[MASK\*0\] hides nothing"):
+            tokenizer.encode_masked(["This is [MASK*0]."])
+        for num in (20, 999999):
+            with pytest.raises(MxqvaeError, match="words and marks, 19 fit"):
+                tokenizer.encode_masked([f"[MASK*{num}]"])
         with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
             tokenizer.encode_masked(["This is [MASK] purple."])
         with pytest.raises(MxqvaeError, match="caption of 20 words and marks, 19 fit"):

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import completion
-from mxqvae.evaluation.completion import CompletionScore, measure_completion
+from mxqvae.evaluation.completion import WAYS, CompletionScore, Way, measure_completion
 from mxqvae.generation.completion import Completions
 from mxqvae.generation.pipeline import PairGenerator
 
@@ -41,7 +41,11 @@ def few_pairs(caption_mnist_small: Path) -> PairDataset:
 
 
 def measure_with_answers(
-    monkeypatch: pytest.MonkeyPatch, generator: PairGenerator, pairs: PairDataset, answers: PairDataset
+    monkeypatch: pytest.MonkeyPatch,
+    generator: PairGenerator,
+    pairs: PairDataset,
+    answers: PairDataset,
+    ways: Collection[Way] = WAYS,
 ) -> CompletionScore:
     """The score of a model whose answers are whole pairs of another data set."""
     whole = PairBatch(to_floats(answers.images), generator.tokenizer.encode(answers.captions))
@@ -52,13 +56,16 @@ def measure_with_answers(
             yield Completions(pair, answers.captions[row : row + 1], torch.zeros(1), [0])
 
     monkeypatch.setattr(completion, "complete", complete)
-    return measure_completion(generator, pairs, TruthReader(pairs))
+    return measure_completion(generator, pairs, TruthReader(pairs), ways=ways)
 
 
 def test_the_truth_is_right_everywhere(
     monkeypatch: pytest.MonkeyPatch, tiny_generator: PairGenerator, few_pairs: PairDataset
 ):
     score = measure_with_answers(monkeypatch, tiny_generator, few_pairs, few_pairs)
+    assert score.captions is not None
+    assert score.images is not None
+    assert score.halves is not None
     assert score.captions.right.consistent.rate == score.captions.parsed.rate == 1
     assert score.images.right.consistent.rate == 1
     assert score.images.distance == 0  # both seeds gave the same image
@@ -80,12 +87,24 @@ def test_other_pairs_are_wrong(
         few_pairs.images.roll(-1, 0), turned(few_pairs.captions), turned(few_pairs.slots or [])
     )
     score = measure_with_answers(monkeypatch, tiny_generator, few_pairs, others)
+    assert score.captions is not None
+    assert score.images is not None
+    assert score.halves is not None
     assert score.captions.right.consistent.rate < 0.1
     assert score.captions.parsed.rate == 1
     assert score.images.right.consistent.rate < 0.1
     assert score.images.right.kinds.keys() == score.ceiling.kinds.keys()
     assert score.halves.determined_right < 0.2
     assert score.halves.pairs.consistent.rate == 1  # they agree with themselves
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_is_measured_alone_and_as_among_others(
+    monkeypatch: pytest.MonkeyPatch, tiny_generator: PairGenerator, few_pairs: PairDataset, way: Way
+):
+    together = asdict(measure_with_answers(monkeypatch, tiny_generator, few_pairs, few_pairs))
+    alone = asdict(measure_with_answers(monkeypatch, tiny_generator, few_pairs, few_pairs, [way]))
+    assert alone == together | dict.fromkeys({*WAYS} - {way})
 
 
 @pytest.mark.parametrize(
@@ -115,3 +134,5 @@ def test_messages(tiny_generator: PairGenerator, few_pairs: PairDataset):
     one = PairDataset(few_pairs.images[:1], few_pairs.captions[:1], (few_pairs.slots or [])[:1])
     with pytest.raises(MxqvaeError, match="1 pairs to complete; give two or more"):
         measure_completion(tiny_generator, one, TruthReader(few_pairs))
+    with pytest.raises(MxqvaeError, match="no way to complete pairs; give some of captions, images, halves"):
+        measure_completion(tiny_generator, few_pairs, TruthReader(few_pairs), ways=[])

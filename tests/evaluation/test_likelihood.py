@@ -3,7 +3,9 @@ import json
 import math
 import statistics
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -11,9 +13,17 @@ from mxqvae.autoencoder.code_layout import Segment
 from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.autoencoder.unimodal import CaptionTokensConfig, ImageVQVAEConfig
+from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import likelihood
-from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
+from mxqvae.evaluation.likelihood import (
+    image_positions_of,
+    measure_likelihood,
+    measure_pairs,
+    score_likelihood,
+    write_likelihood_table,
+)
+from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
 from mxqvae.prior.bits import code_bits, pair_bits
 from mxqvae.prior.transformer import Prior, PriorConfig
@@ -91,6 +101,48 @@ class TestScore:
             MxqvaeError, match="code 1 of pair 1 is 5, which the prior holds impossible there"
         ):
             measure_likelihood(uniform_prior(SEGMENTED), indices, slice(0, 2))
+
+
+class TestPairs:
+    @pytest.fixture
+    def pairs(self, caption_mnist_small: Path) -> PairDataset:
+        """The first 23 test pairs, each image twice but the last."""
+        test = PairDataset.from_parquet(caption_mnist_small, "test")
+        numbers = torch.arange(23) // 2
+        return PairDataset(test.images[:12], test.captions[:23], image_numbers=numbers)
+
+    def test_they_are_those_of_the_generator(self, tiny_generator: PairGenerator, pairs: PairDataset):
+        measured = measure_pairs(tiny_generator, pairs)
+        images = pairs.images[pairs.image_numbers].numpy()
+        for bits, expected in zip(measured, tiny_generator.likelihood(images, pairs.captions), strict=True):
+            assert bits.equal(expected)
+
+    def test_the_score_is_their_mean(self, tiny_generator: PairGenerator, pairs: PairDataset):
+        measured = measure_pairs(tiny_generator, pairs)
+        score = score_likelihood(measured, slice(0, 4))
+        assert score.words is not None
+        assert score.words.per_pair == pytest.approx(float(measured.word_bits.sum(1).mean()))
+        assert score.words.standard_error == pytest.approx(float(measured.word_bits.sum(1).std()) / 23**0.5)
+        assert score.all_codes.per_pair + score.words.per_pair == pytest.approx(
+            float(measured.pair_bits().mean())
+        )
+        assert (score.image_codes.num_codes, score.text_codes.num_codes) == (4, 4)
+
+    def test_the_table_has_a_row_for_each(
+        self, tiny_generator: PairGenerator, pairs: PairDataset, tmp_path: Path
+    ):
+        measured = measure_pairs(tiny_generator, pairs)
+        write_likelihood_table(tmp_path / "table.parquet", pairs.captions, measured, slice(0, 4))
+        table = pq.read_table(tmp_path / "table.parquet")
+        assert table["pair"].to_pylist() == list(range(23))
+        assert table["caption"].to_pylist() == pairs.captions
+        parts = [table[f"{part}_bits"].to_numpy() for part in ("image_code", "caption_code", "word")]
+        torch.testing.assert_close(torch.from_numpy(sum(parts)), measured.pair_bits())
+
+    def test_messages(self, tiny_generator: PairGenerator, pairs: PairDataset):
+        nothing = PairDataset(pairs.images, [], image_numbers=torch.zeros(0, dtype=torch.int64))
+        with pytest.raises(MxqvaeError, match="no pairs to measure; give at least one"):
+            measure_pairs(tiny_generator, nothing)
 
 
 class TestImagePositions:

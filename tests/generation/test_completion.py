@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mxqvae.autoencoder.kinds import build_autoencoder
+from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
@@ -94,8 +95,13 @@ class TestAnswers:
         assert found.captions == tiny_generator.tokenizer.decode(found.pairs.token_ids)
         codes = tiny_generator.autoencoder.encode(found.pairs)
         log_shares = tiny_generator.prior.logits(codes).double().log_softmax(-1)
-        bits = -log_shares.gather(-1, codes[..., None])[..., 0].sum(1) / math.log(2)
-        torch.testing.assert_close(found.bits, bits.detach(), rtol=1e-5, atol=1e-4)
+        nats = -log_shares.gather(-1, codes[..., None])[..., 0].sum(1)
+        autoencoder = tiny_generator.autoencoder
+        assert isinstance(autoencoder, MXQVAE)
+        log_shares = autoencoder.decode_captions(autoencoder.quantizer.lookup(codes)).double().log_softmax(-1)
+        words = -log_shares.gather(-1, found.pairs.token_ids[..., None])[..., 0]
+        nats = nats + words.masked_fill(found.pairs.token_ids == CaptionTokenizer.pad_id, 0).sum(1)
+        torch.testing.assert_close(found.bits, nats.detach() / math.log(2), rtol=1e-5, atol=1e-4)
 
     def test_do_not_depend_on_other_pairs_or_answers(self, tiny_generator, real_pair, hide):
         given = hide(real_pair)

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mxqvae.audit.pair_source import PairKey, captions_of_pairs
 from mxqvae.audit.score_table import ScoredPair, read_scores
 from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import parse_caption
 from mxqvae.data.edited_copy import copy_edited, data_files
 from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
+from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import columns_of_use
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder

@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from mxqvae.audit.auditor import PairAuditor
-from mxqvae.audit.pair_source import Chunk, PairFolder
 from mxqvae.audit.preparation import OF_THE_WEIGHTS, decode_image, kind_of, prepare
 from mxqvae.audit.regions import heat_map, write_regions
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
+from mxqvae.data.pair_source import Chunk, PairFolder
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.output_folder import check_output_folder, new_output_folder

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mxqvae.audit.pair_source import FoundPair
 from mxqvae.data.captioned_images.problems import ProblemKind
 from mxqvae.data.captioned_images.square_image import FORMATS, make_square
+from mxqvae.data.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 

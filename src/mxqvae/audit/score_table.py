@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mxqvae.audit.pair_source import PairKey
+from mxqvae.data.pair_source import PairKey
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 

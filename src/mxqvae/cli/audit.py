@@ -46,7 +46,7 @@ def audit(
 
     from mxqvae.audit.auditor import PairAuditor
     from mxqvae.audit.folder_audit import REPORT_FILE, audit_folder, summary_lines
-    from mxqvae.audit.pair_source import open_pairs
+    from mxqvae.data.pair_source import open_pairs
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
     from mxqvae.progress import NoProgress, progress_on
 

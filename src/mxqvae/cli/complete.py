@@ -3,13 +3,10 @@
 import json as json_format
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mxqvae.cli.arguments import PathOrNone, TextOrNone, at_least
+from mxqvae.cli.train import Changes
 from mxqvae.errors import MxqvaeError
-
-if TYPE_CHECKING:
-    from mxqvae.generation.partial_pairs import PartialPair
 
 
 def complete(
@@ -20,32 +17,42 @@ def complete(
     hide: TextOrNone = None,
     mask: PathOrNone = None,
     pairs: PathOrNone = None,
+    split: TextOrNone = None,
     hide_images: bool = False,
     hide_captions: bool = False,
     num_answers: int = 4,
     seed: int = 0,
     weights: TextOrNone = None,
+    changes: Changes = (),
     json: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Complete pairs that are known in part: captions for an image, images for a caption, or what is hidden.
 
-    Every answer keeps what is given as it is. Answers are ranked by the bits of their codes under the prior,
-    likeliest first; each is a function of the weights, its pair, the seed and its number.
+    Every answer keeps what is given as it is. Answers are ranked, likeliest first, by the bits of their codes
+    under the prior and of their words under stage 1; each is a function of the weights, its pair, the seed
+    and its number. With --pairs, the same command goes on after a stop; pairs that cannot be completed are
+    left out, and listed in left_out.jsonl.
 
     Args:
         out: Folder to make: the answers' images, metadata.jsonl, contact_sheet.png.
         image: Image file; without it, images are to be found. Of another size or shape, its middle square is
             taken and resized, as `mxqvae data folder` does.
-        caption: Caption, a hidden word written [MASK]; without it, captions are to be found.
+        caption: Caption, a hidden word written [MASK]; without it, captions are to be found. [MASK] is one
+            token: where the vocabulary is of subwords, as `mxqvae data folder` makes it, a word may take
+            several, and [MASK*3] stands for three.
         hide: Rectangle of the image to hide, in its own pixels: X,Y,WIDTH,HEIGHT.
         mask: Picture of the image's size, white where it is hidden.
-        pairs: Folder of many pairs that `mxqvae sample` wrote, or any with such a metadata.jsonl.
+        pairs: Folder of many pairs: a data set, or one that `mxqvae sample` wrote.
+        split: The split of a data set; without it, all of them.
         hide_images: Take the captions of the folder only.
-        hide_captions: Take the images of the folder only.
+        hide_captions: Take the images of the folder only, each once.
         num_answers: Answers to each pair.
         seed: Seed of every answer.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        changes: Another value for a field of the search, such as guidance=2 (how closely images follow given
+            words; 1: as learned), num_captions=64 or num_images=64 (candidates of an answer), num_attempts=8
+            (how often so many are drawn at most) or sampling.temperature=0.9.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
@@ -55,8 +62,8 @@ def complete(
         raise MxqvaeError("--pairs stands alone; give it, or one pair by --image and --caption")
     if pairs is None and image is None and caption is None:
         raise MxqvaeError("nothing is given; give --image, --caption or --pairs, or draw by `mxqvae sample`")
-    if pairs is None and (hide_images or hide_captions):
-        raise MxqvaeError("--hide-images and --hide-captions are for --pairs; leave the option out")
+    if pairs is None and (hide_images or hide_captions or split is not None):
+        raise MxqvaeError("--split, --hide-images and --hide-captions are for --pairs; leave the option out")
     if (hide is not None or mask is not None) and (image is None if pairs is None else hide_images):
         raise MxqvaeError("--hide and --mask hide a part of an image; give one by --image")
 
@@ -65,61 +72,66 @@ def complete(
 
     check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
 
-    from mxqvae.data.split_file import encode_image
-    from mxqvae.generation.completion import check_completion
+    from mxqvae.config import override
+    from mxqvae.data.pair_source import open_pairs
+    from mxqvae.device import find_device
+    from mxqvae.generation.completion import DEFAULT_COMPLETION, check_completion
     from mxqvae.generation.completion import complete as complete_pairs
     from mxqvae.generation.completion_folder import write_completions
+    from mxqvae.generation.folder_completion import LEFT_OUT_FILE, HiddenParts, complete_folder
     from mxqvae.generation.partial_pairs import HiddenRegion, batch_of, parse_rectangle, read_pair
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
-    from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, read_sample_folder
+    from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME
 
     region = HiddenRegion(None if hide is None else parse_rectangle(hide), mask)
-    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
-    size = check_completion(generator).config.image.image_size
-    given: list[PartialPair]
-    if pairs is None:
-        given = [read_pair(image, caption or "", region, size)]
-    else:
-        given = [
-            read_pair(
-                None if hide_images else encode_image(pixels)["bytes"],
-                "" if hide_captions else text,
-                region,
-                size,
-            )
-            for pixels, text in zip(*read_sample_folder(pairs), strict=True)
-        ]
-    progress = NoProgress() if json else progress_on()
+    config = override(DEFAULT_COMPLETION, changes)
+    source = None if pairs is None else open_pairs(pairs, split)
+    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
     start = time.monotonic()
-    answers = complete_pairs(
-        generator, batch_of(given, generator.tokenizer), num_answers=num_answers, seed=seed
-    )
-    with progress.task("complete", total=len(given), unit="pairs") as advance:
-        rows = write_completions(
-            given,
-            answers,
-            out,
-            tokenizer=generator.tokenizer,
+    if source is None:
+        size = check_completion(generator).config.image_size
+        given = read_pair(image, caption or "", region, size)
+        (found,) = complete_pairs(
+            generator,
+            batch_of([given], generator.tokenizer),
+            num_answers=num_answers,
             seed=seed,
-            overwrite=overwrite,
-            advance=advance,
+            config=config,
         )
+        rows = write_completions(
+            given, found, out, tokenizer=generator.tokenizer, seed=seed, overwrite=overwrite
+        )
+        num_written, figures = len(rows), {"num_pairs": 1, "answers": rows}
+        lines = [f"{row['bits']:8.1f} bits  {row['file_name']}  {row['caption']}" for row in rows]
+    else:
+        done = complete_folder(
+            generator,
+            source,
+            out,
+            hidden=HiddenParts(hide_images, hide_captions, region),
+            num_answers=num_answers,
+            seed=seed,
+            config=config,
+            overwrite=overwrite,
+            progress=NoProgress() if json else progress_on(),
+        )
+        num_written, figures = done.num_completed * num_answers, done._asdict()
+        lines = [*done.problems]
+        if num_left_out := done.num_pairs - done.num_completed:
+            lines.append(f"{num_left_out:,} of {done.num_pairs:,} pairs left out: {out / LEFT_OUT_FILE}")
     seconds = time.monotonic() - start
 
     if json:
         summary = {
-            "num_pairs": len(given),
             "num_answers": num_answers,
             "seed": seed,
             "weights": str(weights or SHIPPED_WEIGHTS),
             "out": str(out),
             "seconds": round(seconds, 3),
-            "answers": rows,
+            **figures,
         }
         print(json_format.dumps(summary))
     else:
-        if len(given) == 1:
-            for row in rows:
-                print(f"{row['bits']:8.1f} bits  {row['file_name']}  {row['caption']}")
-        print(f"{len(rows):,} answers of seed {seed} in {format_duration(seconds)}: {out}")
-        print(f"Given parts and answers at a glance: {out / CONTACT_SHEET_NAME}")
+        lines.append(f"{num_written:,} answers of seed {seed} in {format_duration(seconds)}: {out}")
+        lines.append(f"Given parts and answers at a glance: {out / CONTACT_SHEET_NAME}")
+        print("\n".join(lines))

@@ -1,22 +1,26 @@
-"""`mxqvae evaluate completion`: how well a model completes pairs of Caption MNIST."""
+"""`mxqvae evaluate completion` and `guidance`: how well a model completes pairs of Caption MNIST."""
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mxqvae.cli.arguments import PathOrNone, TextOrNone, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
+from mxqvae.cli.train import Changes
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
+    from mxqvae.data.pairs import PairDataset
     from mxqvae.evaluation.completion import CompletionScore
     from mxqvae.evaluation.consistency import ConsistencyScore
+    from mxqvae.evaluation.guidance_curve import GuidanceCurve
 
 
 def completion(
     *,
     data: Path,
     num: int = 500,
+    ways: tuple[Literal["captions", "images", "halves"], ...] = ("captions", "images", "halves"),
     split: str = "test",
     seed: int = 0,
     weights: TextOrNone = None,
@@ -29,6 +33,7 @@ def completion(
     Args:
         data: Folder of Caption MNIST.
         num: Pairs, the first of the split.
+        ways: What is to be found: captions of images, images of captions, halves of both.
         split: Split to take them from.
         seed: Seed of the answers.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
@@ -39,47 +44,138 @@ def completion(
     at_least(2, num=num)
     at_least(0, seed=seed)
 
-    import torch
-
-    from mxqvae.data.pairs import PairDataset
+    from mxqvae.device import find_device
     from mxqvae.evaluation.completion import measure_completion
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import NoProgress, progress_on
 
     progress = NoProgress() if json else progress_on()
-    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
+    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
     reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
+    pairs = _first_pairs(data, split, num)
+    score = measure_completion(generator, pairs, reader, ways=ways, seed=seed, progress=progress)
+    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+
+
+def guidance(
+    *,
+    data: Path,
+    guidances: tuple[float, ...] = (1.0, 1.25, 1.5, 2.0),
+    num: int = 100,
+    split: str = "test",
+    seed: int = 0,
+    weights: TextOrNone = None,
+    judge: PathOrNone = None,
+    changes: Changes = (),
+    plot: PathOrNone = None,
+    out: PathOrNone = None,
+    json: bool = False,
+) -> None:
+    """Find images for captions with several guidances: how many are right, against how diverse they are.
+
+    Args:
+        data: Folder of Caption MNIST.
+        guidances: Values of guidance; 1: as learned.
+        num: Captions, the first of the split.
+        split: Split to take them from.
+        seed: Seed of the answers; diversity takes two.
+        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        judge: Folder of a judge; without it, the shipped one.
+        changes: Another value for a field of the search; with num_images=1 and num_attempts=1, answers are
+            single draws, which no choice among candidates makes right.
+        plot: PNG file to draw the curve in; takes matplotlib, the extra `plots`.
+        out: JSON file to write all figures to.
+        json: Print all figures as JSON.
+    """
+    at_least(2, num=num)
+    at_least(0, seed=seed)
+    if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise MxqvaeError(f"--plot writes a PNG file; end its name in .png, not as in {plot}")
+        import mxqvae.evaluation.guidance_plot  # noqa: F401 - missed now, not when minutes are spent
+
+    from mxqvae.config import override
+    from mxqvae.device import find_device
+    from mxqvae.evaluation.guidance_curve import measure_guidance
+    from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
+    from mxqvae.generation.completion import DEFAULT_COMPLETION
+    from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
+    from mxqvae.progress import NoProgress, progress_on
+
+    config = override(DEFAULT_COMPLETION, changes)
+    generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
+    reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
+    curve = measure_guidance(
+        generator,
+        _first_pairs(data, split, num),
+        reader,
+        guidances,
+        seed=seed,
+        config=config,
+        progress=NoProgress() if json else progress_on(),
+    )
+    if plot is not None:
+        from mxqvae.evaluation.guidance_plot import write_guidance_plot
+
+        write_guidance_plot(plot, curve)
+    give_out(dataclasses.asdict(curve), lambda: _print_curve(curve), out=out, json=json)
+
+
+def _first_pairs(data: Path, split: str, num: int) -> "PairDataset":
+    import torch
+
+    from mxqvae.data.pairs import PairDataset
+
     pairs = PairDataset.from_parquet(data, split)
     if num > len(pairs):
         raise MxqvaeError(f"--num {num} is more than the {len(pairs)} pairs of split {split!r}; give fewer")
     slots = None if pairs.slots is None else pairs.slots[:num]
-    rows = torch.arange(num)
-    first = PairDataset(pairs.images, pairs.captions[:num], slots, image_numbers=pairs.image_numbers[rows])
-    score = measure_completion(generator, first, reader, seed=seed, progress=progress)
-    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+    numbers = pairs.image_numbers[torch.arange(num)]
+    return PairDataset(pairs.images, pairs.captions[:num], slots, image_numbers=numbers)
 
 
 def _print_table(score: "CompletionScore") -> None:
-    table = new_table(
-        f"Completion of {score.num_pairs:,} pairs: share right",
-        *("Kind", "Caption of image", "Image of caption", "Half of both", "Ceiling", "Floor"),
-    )
-    columns = (score.captions.right, score.images.right, score.halves.pairs, score.ceiling, score.floor)
+    captions, images, halves = score.captions, score.images, score.halves
+    columns = {
+        "Caption of image": captions and captions.right,
+        "Image of caption": images and images.right,
+        "Half of both": halves and halves.pairs,
+        "Ceiling": score.ceiling,
+        "Floor": score.floor,
+    }
+    shown = {name: column for name, column in columns.items() if column is not None}
+    table = new_table(f"Completion of {score.num_pairs:,} pairs: share right", "Kind", *shown)
     for kind in score.ceiling.kinds:
-        table.add_row(kind, *(_kind_share(column, kind) for column in columns))
+        table.add_row(kind, *(_kind_share(column, kind) for column in shown.values()))
     table.add_section()
-    table.add_row("All pairs", *(f"{column.consistent.rate:.3f}" for column in columns), style="bold")
-    halves, diversity = score.halves, score.images.diversity
-    print_with(
-        table,
-        [
-            f"Captions that parse: {score.captions.parsed.rate:.2%}",
-            f"Diversity of the images of two seeds: {_percent(diversity)} of that of real digits",
+    shares = (f"{column.consistent.rate:.3f}" for column in shown.values())
+    table.add_row("All pairs", *shares, style="bold")
+    remarks = []
+    if captions is not None:
+        remarks.append(f"Captions that parse: {captions.parsed.rate:.2%}")
+    if images is not None:
+        diversity = _percent(images.diversity)
+        remarks.append(f"Diversity of the images of two seeds: {diversity} of that of real digits")
+    if halves is not None:
+        remarks.append(
             f"Half of both: {_percent(halves.determined_right)} of {halves.num_determined:,} fixed slots "
-            f"right, {_percent(halves.free_consistent)} of {halves.num_free:,} free ones consistent",
-        ],
+            f"right, {_percent(halves.free_consistent)} of {halves.num_free:,} free ones consistent"
+        )
+    print_with(table, remarks)
+
+
+def _print_curve(curve: "GuidanceCurve") -> None:
+    table = new_table(
+        f"Images of {curve.num_pairs:,} captions by guidance",
+        *("Guidance", "Right", "95% interval", "Diversity"),
     )
+    for point in curve.points:
+        right = point.images.right.consistent
+        interval = f"{right.low:.3f} to {right.high:.3f}"
+        diversity = _percent(point.images.diversity)
+        table.add_row(f"{point.guidance:g}", f"{right.rate:.3f}", interval, diversity)
+    print_with(table, [f"Real pairs before the same judge: {curve.ceiling.consistent.rate:.3f}"])
 
 
 def _percent(share: float | None) -> str:

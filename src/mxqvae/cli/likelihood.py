@@ -1,4 +1,4 @@
-"""`mxqvae evaluate likelihood`: the bits of real test pairs under stage 2."""
+"""`mxqvae evaluate likelihood`: the bits of real pairs under both stages."""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mxqvae.cli.arguments import PathOrNone, TextOrNone
 from mxqvae.cli.figures import give_out, new_table, print_with
+from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
     from mxqvae.evaluation.likelihood import LikelihoodScore
@@ -14,38 +15,62 @@ if TYPE_CHECKING:
 def likelihood(
     *,
     data: Path,
+    split: str = "test",
     weights: TextOrNone = None,
+    table: PathOrNone = None,
     out: PathOrNone = None,
     json: bool = False,
 ) -> None:
-    """Measure the bits that the codes of real test pairs cost under the prior.
+    """Measure the bits that the codes of real pairs cost under the prior, and their words under stage 1.
 
     Bits of codes: models with different autoencoders can be compared only with their reconstructions at hand.
 
     Args:
         data: Folder of the data set that the model was trained on.
+        split: Split to measure; pairs of which a half is not known are left out.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        table: Parquet file to write with a row for each pair: its number, caption, bits of the image's codes,
+            of the caption's codes, and of the words.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
+    if table is not None and table.suffix.lower() != ".parquet":
+        raise MxqvaeError(f"--table writes a parquet file; end its name in .parquet, not as in {table}")
+
+    from mxqvae.autoencoder.mxqvae import MXQVAE
     from mxqvae.data.pairs import PairDataset
-    from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
+    from mxqvae.device import find_device
+    from mxqvae.evaluation.likelihood import (
+        image_positions_of,
+        measure_likelihood,
+        measure_pairs,
+        score_likelihood,
+        write_likelihood_table,
+    )
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import NoProgress, progress_on
     from mxqvae.stages import encode_pairs
 
     progress = NoProgress() if json else progress_on()
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
-    pairs = PairDataset.from_parquet(data, "test").whole()
-    indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs, progress=progress)
     positions = image_positions_of(generator.autoencoder.config)
-    score = measure_likelihood(generator.prior, indices, positions, progress=progress)
-    give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
+    pairs = PairDataset.from_parquet(data, split).whole()
+    if isinstance(generator.autoencoder, MXQVAE):
+        measured = measure_pairs(generator.to(find_device()), pairs, progress=progress)
+        score = score_likelihood(measured, positions)
+        if table is not None:
+            write_likelihood_table(table, pairs.captions, measured, positions)
+    elif table is None:
+        indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs, progress=progress)
+        score = measure_likelihood(generator.prior, indices, positions, progress=progress)
+    else:
+        raise MxqvaeError("--table needs a joint autoencoder, which gives words bits; leave it out")
+    give_out(dataclasses.asdict(score), lambda: _print_table(score, split), out=out, json=json)
 
 
-def _print_table(score: "LikelihoodScore") -> None:
+def _print_table(score: "LikelihoodScore", split: str) -> None:
     table = new_table(
-        f"Bits of {score.num_pairs:,} test pairs' codes",
+        f"Bits of {score.num_pairs:,} {split} pairs",
         *("Codes", "Number", "Bits a pair", "Standard error", "Bits a code"),
     )
     for name, bits, style in (
@@ -53,8 +78,18 @@ def _print_table(score: "LikelihoodScore") -> None:
         ("Text", score.text_codes, ""),
         ("All", score.all_codes, "bold"),
     ):
-        error = "–" if bits.standard_error is None else f"{bits.standard_error:.2f}"
+        error = _figure(bits.standard_error)
         table.add_row(
             name, f"{bits.num_codes}", f"{bits.per_pair:.2f}", error, f"{bits.per_code:.3f}", style=style
         )
+    if score.words is not None:
+        words = score.words
+        table.add_section()
+        table.add_row(
+            "Words, given all codes", "", f"{words.per_pair:.2f}", _figure(words.standard_error), ""
+        )
     print_with(table, [])
+
+
+def _figure(bits: float | None) -> str:
+    return "–" if bits is None else f"{bits:.2f}"

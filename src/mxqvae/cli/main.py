@@ -82,7 +82,7 @@ COMMANDS = (
         "memorization",
     ),
     Command(
-        ("evaluate", "likelihood"), "measure the bits of test pairs under stage 2", "likelihood", "likelihood"
+        ("evaluate", "likelihood"), "measure the bits of pairs under both stages", "likelihood", "likelihood"
     ),
     Command(
         ("evaluate", "similarity"),
@@ -113,6 +113,12 @@ COMMANDS = (
         "score how well pairs known in part are completed",
         "completion",
         "completion",
+    ),
+    Command(
+        ("evaluate", "guidance"),
+        "score images of captions by guidance: how many are right, how diverse",
+        "completion",
+        "guidance",
     ),
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),

@@ -27,8 +27,8 @@ from mxqvae.output_file import new_output_file
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[MASK]", "[END]")
 """In the order of their ids. A caption cannot spell one: its brackets count as words of their own."""
-MASK_WORD = "[MASK]"
-"""How a hidden word is written in a caption for `CaptionTokenizer.encode_masked`."""
+HIDDEN_TOKENS = re.compile(r"\[MASK(?:\*(\d{1,6}))?\]")
+"""How a hidden token is written in a caption for `CaptionTokenizer.encode_masked`; `[MASK*3]` are three."""
 _SPACE_BEFORE_MARK = re.compile(r" (?=[,.;:!?])")
 _MARK = re.compile(r"[,.;:!?]")
 _MAX_WORDS_NAMED = 8
@@ -177,22 +177,23 @@ class CaptionTokenizer:
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), self.max_length)
 
     def encode_masked(self, captions: Sequence[str]) -> Tensor:
-        """Token ids (B, L) int64 of captions in which some words are written `MASK_WORD`.
+        """Token ids (B, L) int64 of captions in which some words are written [MASK], or [MASK*n].
 
-        One `MASK_WORD` is one token that is not known: a word, or a part of one where the vocabulary is of
-        subwords. A caption without any is encoded as `encode` does it, an empty one as not known at all.
+        [MASK] is one token that is not known, [MASK*n] are n of them: words, or parts of words where the
+        vocabulary is of subwords, which spell a rare word with several. A caption without any is encoded as
+        `encode` does it, an empty one as not known at all.
 
         Raises:
-            MxqvaeError: As `encode`.
+            MxqvaeError: As `encode`, and for [MASK*0].
         """
         rows = torch.full((len(captions), self.max_length), self.pad_id)
         for row, caption in zip(rows, captions, strict=True):
-            pieces = caption.split(MASK_WORD)
-            if len(pieces) == 1:
+            pieces, counts = _split_at_hidden(caption)
+            if not counts:
                 row.copy_(self.encode([caption])[0])
                 continue
-            token_ids = [self.mask_id]
-            for piece in pieces:
+            token_ids: list[int] = []
+            for piece, count in zip(pieces, [*counts, 0], strict=True):
                 mark = self._tokenizer.token_to_id(piece[:1]) if _MARK.match(piece) else None
                 if mark is not None:
                     # By itself: a vocabulary of subwords would take it for the start of a word.
@@ -201,20 +202,21 @@ class CaptionTokenizer:
                 if piece.strip():
                     encoded = self.encode([piece])[0].tolist()
                     token_ids += encoded[: encoded.index(self.end_id)]
-                token_ids.append(self.mask_id)
-            token_ids = [*token_ids[1:-1], self.end_id]
+                token_ids += [self.mask_id] * min(count, self.max_length)
+            token_ids.append(self.end_id)
             if len(token_ids) > self.max_length:
                 raise _too_long(caption, len(token_ids) - 1, self.max_length)
             row[: len(token_ids)] = torch.tensor(token_ids)
         return rows
 
     def fill_masked(self, caption: str, token_ids: Tensor) -> str:
-        """`caption` with what `token_ids` (L) say in place of each `MASK_WORD`; the rest as it is."""
-        if MASK_WORD not in caption:
+        """`caption` with what `token_ids` (L) say in place of each [MASK] or [MASK*n]; the rest as it is."""
+        pieces, counts = _split_at_hidden(caption)
+        if not counts:
             return caption if caption.strip() else self.decode(token_ids[None])[0]
-        hidden = (self.encode_masked([caption])[0] == self.mask_id).nonzero()[:, 0]
-        words = [self._tokenizer.decode([int(token_ids[place])]).strip() for place in hidden]
-        first, *others = caption.split(MASK_WORD)
+        hidden = token_ids[self.encode_masked([caption])[0] == self.mask_id]
+        words = [self._tokenizer.decode(some.tolist()).strip() for some in hidden.split(counts)]
+        first, *others = pieces
         filled = "".join([first, *(word + piece for word, piece in zip(words, others, strict=True))])
         return filled if first else filled[:1].upper() + filled[1:]
 
@@ -312,6 +314,15 @@ def _with_subword_rules(tokenizer: Tokenizer) -> Tokenizer:
 
 def _ends_with_end() -> TemplateProcessing:
     return TemplateProcessing(single="$A [END]", special_tokens=[("[END]", CaptionTokenizer.end_id)])
+
+
+def _split_at_hidden(caption: str) -> tuple[list[str], list[int]]:
+    """What stands before, between and after the hidden tokens of a caption, and how many are hidden where."""
+    first, *others = HIDDEN_TOKENS.split(caption)
+    counts = [1 if count is None else int(count) for count in others[::2]]
+    if 0 in counts:
+        raise MxqvaeError(f"caption {caption!r}: [MASK*0] hides nothing; write [MASK], or [MASK*n] from 1 on")
+    return [first, *others[1::2]], counts
 
 
 def _unknown(words: Sequence[str]) -> MxqvaeError:

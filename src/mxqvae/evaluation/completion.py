@@ -11,8 +11,9 @@ N pairs, S pixels a side of a cell.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,11 @@ from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig, c
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.progress import Advance, NoProgress, Progress
 
+Way = Literal["captions", "images", "halves"]
+"""What is found: captions for images, images for captions, or what is hidden where half of both is."""
+WAYS: tuple[Way, ...] = ("captions", "images", "halves")
+NUM_ANSWERS: dict[Way, int] = {"captions": 1, "images": 2, "halves": 1}
+"""Answers to each pair; images are drawn with two seeds, for their diversity."""
 HALVES = {
     "left half": (slice(None), slice(None, 32)),
     "right half": (slice(None), slice(32, None)),
@@ -85,13 +91,14 @@ class HalvesFound:
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionScore:
-    """All three; `dataclasses.asdict` of it is plain JSON."""
+    """What was asked for of all three; `dataclasses.asdict` of it is plain JSON."""
 
     num_pairs: int
     """Pairs completed in each way."""
-    captions: CaptionsFound
-    images: ImagesFound
-    halves: HalvesFound
+    captions: CaptionsFound | None
+    """None where not asked for, as the next two."""
+    images: ImagesFound | None
+    halves: HalvesFound | None
     ceiling: ConsistencyScore
     """The real pairs before the same judge, which reads the images of all three."""
     floor: ConsistencyScore
@@ -103,31 +110,40 @@ def measure_completion(
     pairs: PairDataset,
     judge: SlotReader,
     *,
+    ways: Collection[Way] = WAYS,
     seed: int = 0,
     config: CompletionConfig = DEFAULT_COMPLETION,
     progress: Progress = NoProgress(),
 ) -> CompletionScore:
-    """Complete each pair in three ways.
+    """Complete each pair in three ways, or in some of them.
 
     Args:
         pairs: Whole pairs of Caption MNIST with their slots, two at least.
-        seed: Of the answers, of what is hidden and of the floor.
+        ways: At least one.
+        seed: Of the answers and of the floor. What is hidden of halves is the same for every seed.
 
     Raises:
-        MxqvaeError: Fewer pairs, or pairs without slots.
+        MxqvaeError: Fewer pairs, pairs without slots, or no way.
     """
     num = len(pairs)
+    if not ways:
+        raise MxqvaeError(f"no way to complete pairs; give some of {', '.join(WAYS)}")
     if pairs.slots is None:
         raise MxqvaeError("pairs without slots; give a data set that `mxqvae data caption-mnist` built")
     if num < 2:
         raise MxqvaeError(f"{num} pairs to complete; give two or more")
     truth, images = pairs.slots, pairs.images[pairs.image_numbers]
     seen = judge.read(images)
-    with progress.task("complete", total=4 * num, unit="answers") as advance:
+    captions = found = halves = None
+    num_answers = sum(NUM_ANSWERS[way] for way in set(ways)) * num
+    with progress.task("complete", total=num_answers, unit="answers") as advance:
         asker = _Asker(generator, seed, config, advance)
-        captions = _captions_found(asker, images, truth)
-        found = _images_found(asker, images, pairs.captions, truth, judge)
-        halves = _halves_found(asker, images, pairs.captions, truth, judge)
+        if "captions" in ways:
+            captions = _captions_found(asker, images, truth)
+        if "images" in ways:
+            found = _images_found(asker, images, pairs.captions, truth, judge)
+        if "halves" in ways:
+            halves = _halves_found(asker, images, pairs.captions, truth, judge)
     named = [parse_caption(caption) for caption in pairs.captions]
     dealt = deal_numbers(num, seed)
     return CompletionScore(

@@ -30,6 +30,7 @@ from mxqvae.autoencoder.text import pad_past_end
 from mxqvae.config import configuration
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
+from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.known_part import KnownPart, known_part
 from mxqvae.generation.pair_fit import PairFit
@@ -73,7 +74,7 @@ class Completions(NamedTuple):
     captions: list[str]
     """A raw captions."""
     bits: Tensor
-    """(A,) float64, ascending: bits of each answer's codes under the prior."""
+    """(A,) float64, ascending: of each answer's codes under the prior, and of its words under stage 1."""
     numbers: list[int]
     """Which answer of the seed each is, from 0."""
 
@@ -102,10 +103,7 @@ def complete(
         MxqvaeError: At once: a number out of range, weights that cannot complete, see `check_completion`, or
             a pair that is given whole or not at all; or a caption alone where nothing reads it to the prior.
     """
-    if num_answers < 1:
-        raise MxqvaeError(f"num_answers must be at least 1, got {num_answers}")
-    if not 0 <= seed < 2**64:
-        raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
+    check_asked(num_answers, seed)
     autoencoder = check_completion(generator)
     parts = [
         known_part(PairBatch(image[None], token_ids[None]), autoencoder.config)
@@ -119,17 +117,29 @@ def complete(
     search = _Search(generator, autoencoder, config)
 
     def answers() -> Iterator[Completions]:
-        for part in parts:
+        for given in parts:
+            part = to_device(given, generator.device)
             found = [search.find(part, _noise(seed, number)) for number in range(num_answers)]
-            whole = _join(found)
             # One at a time: the bits of an answer must not depend on the shape of a batch.
-            bits = torch.cat([search.fit.code_bits(autoencoder.encode(pair)).sum(1) for pair in found])
+            bits = torch.cat([search.fit.likelihood(pair).pair_bits() for pair in found]).cpu()
             order = bits.argsort(stable=True)
-            ranked = PairBatch(whole.images[order], whole.token_ids[order])
+            ranked = PairBatch(*(half.cpu()[order] for half in _join(found)))
             captions = generator.tokenizer.decode(ranked.token_ids)
             yield Completions(ranked, captions, bits[order], order.tolist())
 
     return answers()
+
+
+def check_asked(num_answers: int, seed: int) -> None:
+    """Refuse a number of answers below 1, or a seed outside [0, 2^64).
+
+    Raises:
+        MxqvaeError: It is one.
+    """
+    if num_answers < 1:
+        raise MxqvaeError(f"num_answers must be at least 1, got {num_answers}")
+    if not 0 <= seed < 2**64:
+        raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
 
 
 def check_completion(generator: PairGenerator) -> MXQVAE:
@@ -305,5 +315,5 @@ def _draw_again(log_weights: Tensor, uniform: float) -> Tensor:
     """
     num = len(log_weights)
     cumulative = log_weights.softmax(0).cumsum(0)
-    places = (torch.arange(num, dtype=torch.float64) + uniform) / num
+    places = (torch.arange(num, dtype=torch.float64, device=log_weights.device) + uniform) / num
     return torch.searchsorted(cumulative, places * cumulative[-1], right=True).clamp(max=num - 1)

@@ -90,8 +90,33 @@ def read_pair(image: Path | bytes | None, caption: str, region: HiddenRegion, si
     if region.rectangle is None and region.mask is None:
         return PartialPair(pixels, np.zeros((size, size), bool), caption)
     hidden = _hidden(region, name, _upright_size(encoded))
-    levels = _square(f"mask of {name}", encode_image(np.repeat(hidden[..., None], 3, axis=2))["bytes"], size)
-    return PartialPair(pixels, levels[..., 0] >= HIDDEN_LEVEL, caption)
+    return PartialPair(pixels, _square_mask(name, hidden, size), caption)
+
+
+def pair_of(image: np.ndarray | None, caption: str, hide: np.ndarray | None, size: int) -> PartialPair:
+    """The same from pixels in memory.
+
+    Args:
+        image: (H, W, 3) uint8; None where nothing of it is known.
+        hide: (H, W) bool, the pixels that are hidden; None where none is.
+
+    Raises:
+        MxqvaeError: An array of another form, or an image that is too small.
+    """
+    if image is None:
+        if hide is not None:
+            raise MxqvaeError("hide hides pixels of an image; give the image, or leave hide out")
+        return read_pair(None, caption, HiddenRegion(), size)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise MxqvaeError(f"an image must be (height, width, 3) uint8, got {image.shape} {image.dtype}")
+    pair = read_pair(encode_image(image)["bytes"], caption, HiddenRegion(), size)
+    if hide is None:
+        return pair
+    if hide.shape != image.shape[:2] or hide.dtype != np.bool_:
+        raise MxqvaeError(
+            f"hide must be {image.shape[:2]} bool, as the image is, got {hide.shape} {hide.dtype}"
+        )
+    return pair._replace(hidden=_square_mask("the image", hide.astype(np.uint8) * 255, size))
 
 
 def batch_of(pairs: Sequence[PartialPair], tokenizer: CaptionTokenizer) -> PairBatch:
@@ -122,6 +147,12 @@ def _square(name: str, encoded: bytes, size: int) -> np.ndarray:
         raise MxqvaeError(f"{name}: not taken ({reason}); give another image file")
     with Image.open(io.BytesIO(square.png)) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _square_mask(name: str, hidden: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) bool of levels (H, W) uint8, cut and resized as the image is."""
+    encoded = encode_image(np.repeat(hidden[..., None], 3, axis=2))["bytes"]
+    return _square(f"mask of {name}", encoded, size)[..., 0] >= HIDDEN_LEVEL
 
 
 def _upright_size(encoded: bytes) -> tuple[int, int]:

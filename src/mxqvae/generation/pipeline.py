@@ -28,7 +28,7 @@ from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.pair_fit import PairFit
+from mxqvae.generation.pair_fit import PairFit, PairLikelihood
 from mxqvae.generation.redrawing import DrawnPairs, redraw_misfits
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
@@ -44,6 +44,8 @@ NUM_ATTEMPTS_THAT_KEEP = 2
 
 Captions with many slots are doubted more often, and would become rarer. But some fit no image.
 """
+PAIRS_MEASURED_TOGETHER = 20
+"""Pairs whose likelihood is computed together, always, so that they round the same."""
 TOKENIZER_FILE = "tokenizer.json"
 GENERATION_FILE = "generation.json"
 
@@ -171,7 +173,7 @@ class PairGenerator:
         sampling = generation.sampling
         check_sampling(self.prior, sampling, num=num, seed=seed, first=first)
         if generation.max_word_bits is not None:
-            self._joint_autoencoder()
+            self._joint_autoencoder("leave max_word_bits out")
         if generation.max_caption_code_bits is not None and self.prior.config.caption_first is None:
             raise MxqvaeError(
                 "this prior does not draw captions first and cannot judge them alone; "
@@ -217,7 +219,7 @@ class PairGenerator:
         """How far each of B pairs is beyond the bounds, (B,): above 1, beyond one of them."""
         excess = torch.zeros(len(drawn.indices), dtype=torch.float64, device=drawn.indices.device)
         if generation.max_word_bits is not None:
-            fit = PairFit(self._joint_autoencoder(), self.prior)
+            fit = PairFit(self._joint_autoencoder("leave max_word_bits out"), self.prior)
             bits = fit.worst_word_bits(PairBatch(*drawn[1:]))
             excess = excess.maximum(bits / generation.max_word_bits)
         if generation.max_caption_code_bits is not None:
@@ -245,14 +247,39 @@ class PairGenerator:
             indices = self.refine(indices).to(self.device)
         return DrawnPairs(indices, *self.autoencoder.decode(indices))
 
-    def _joint_autoencoder(self) -> MXQVAE:
+    def _joint_autoencoder(self, remedy: str) -> MXQVAE:
         """Stage 1, where it can hold a caption against an image."""
         if not isinstance(self.autoencoder, MXQVAE):
             raise MxqvaeError(
-                "these weights encode image and caption apart and cannot tell which pairs fit; "
-                "leave max_word_bits out"
+                f"these weights encode image and caption apart and cannot tell which pairs fit; {remedy}"
             )
         return self.autoencoder
+
+    def likelihood(self, images: np.ndarray, captions: list[str]) -> PairLikelihood:
+        """Bits of whole pairs under both stages; other pairs given with one change nothing.
+
+        Args:
+            images: (B, H, W, 3) uint8, of the model's size; B at least 1.
+            captions: B.
+
+        Raises:
+            MxqvaeError: Images of another form or number, a caption with words outside the vocabulary, or a
+                stage 1 that encodes image and caption apart.
+        """
+        fit = PairFit(self._joint_autoencoder("measure the codes with `mxqvae.prior.bits`"), self.prior)
+        size = fit.autoencoder.config.image_size
+        if not captions or images.shape != (len(captions), size, size, 3):
+            raise MxqvaeError(
+                f"{len(captions)} captions need as many images of {size} x {size} pixels, "
+                f"({len(captions)}, {size}, {size}, 3), at least one; got {images.shape}"
+            )
+        pixels, token_ids = torch.from_numpy(images), self.tokenizer.encode(captions)
+        blocks = []
+        for rows in torch.arange(len(captions)).split(PAIRS_MEASURED_TOGETHER):
+            filled = torch.cat([rows, rows[-1:].expand(PAIRS_MEASURED_TOGETHER - len(rows))])
+            batch = to_device(PairBatch(to_floats(pixels[filled]), token_ids[filled]), self.device)
+            blocks.append([bits[: len(rows)].cpu() for bits in fit.likelihood(batch)])
+        return PairLikelihood(*map(torch.cat, zip(*blocks, strict=True)))
 
     def encode(self, images: np.ndarray, captions: list[str]) -> Tensor:
         """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.

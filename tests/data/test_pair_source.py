@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from mxqvae.audit import pair_source
-from mxqvae.audit.pair_source import PairKey, open_pairs
+from mxqvae.data import pair_source
+from mxqvae.data.pair_source import PairKey, open_pairs
 from mxqvae.errors import MxqvaeError
 
 SHARD = "data/train-00000-of-00001.parquet"

@@ -1,4 +1,4 @@
-"""Reads the pairs to audit, a chunk at a time, in constant memory, from any chunk on.
+"""Reads the pairs of a folder, a chunk at a time, in constant memory, from any chunk on.
 
 Two layouts: a data set of parquet shards, as `mxqvae data` writes it, and a sample folder, as `mxqvae sample`
 does (`datasets`' imagefolder). What cannot be read is a pair without an image or caption, never an error.
@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from mxqvae.data.pairs import columns_of_use
 from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.sample_folder import METADATA_NAME
 
+METADATA_NAME = "metadata.jsonl"
 CHUNK_SIZE = 1000
-"""Rows of a chunk, at most: what is in memory, and what is lost when an audit is stopped."""
+"""Rows of a chunk, at most: what is in memory, and what is read again after a stop."""
 ROWS_READ = 250
 """Rows decoded at a time."""
 BUFFER_SIZE = 1 << 20
