@@ -246,6 +246,14 @@ class TestMirrored:
         for codes, side in zip(indices.split(len(pairs)), (pairs, mirrored), strict=True):
             assert codes.equal(encode_pairs(generator.autoencoder, generator.tokenizer, side))
 
+    def test_stage_1_that_saw_one_side_does_not_pass_for_one_that_saw_both(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        mirroring = dataclasses.replace(tiny_recipe, horizontal_flip=True)
+        with pytest.raises(MxqvaeError, match="autoencoder"):
+            train_autoencoder(mirroring, caption_mnist_small, out)
+
 
 class TestFewPairs:
     @pytest.fixture

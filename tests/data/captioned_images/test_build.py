@@ -138,6 +138,16 @@ class TestSplits:
         whole = [pair for pair in colours if pair.image and pair.captions]
         return [pair._replace(split="test" if n % 4 else "train") for n, pair in enumerate(whole)]
 
+    def test_splits_without_training_are_refused(
+        self, colours: list[SourcePair], listed: Callable, tmp_path: Path
+    ):
+        tested = listed([pair._replace(split="test") for pair in colours])
+        with pytest.raises(
+            MxqvaeError, match="hold no image for training; leave out"
+        ):
+            build(tested, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
     def test_published_splits_are_kept(self, published: list[SourcePair], listed: Callable, tmp_path: Path):
         manifest = build(listed(published), tmp_path / "out")
         assert manifest.published_splits

@@ -80,8 +80,9 @@ def test_cells():
         (json.dumps(["größe", "two, three"]), ("größe", "two, three")),
         ("['a dog'\n 'a brown dog']", ("a dog", "a brown dog")),  # an array of NumPy
         (" ['one'] ", ("one",)),
+        *((text, ()) for text in ("[]", "[ ]")),
         ("['']", ("",)),
-        *((text, (text,)) for text in ("[]", "[a dog]", "a ['b']", "['a', 3]", "['a' + 'b']", "['a''b']")),
+        *((text, (text,)) for text in ("[a dog]", "a ['b']", "['a', 3]", "['a' + 'b']", "['a''b']")),
         *(
             (text, (text,))
             for text in ("['a\nb']", "['a", r"['\x']", "[dog] 'a'", "['a'" * 1000, "['\\" * 1000)

@@ -1,12 +1,16 @@
+import gzip
 import io
 import tarfile
 from pathlib import Path
+
+import pytest
 
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.listed_tars import ListedTars, lists_in_tar
 from mxqvae.data.captioned_images.problems import ProblemKind
 from mxqvae.data.captioned_images.source import FileRange, SourcePair
 from mxqvae.data.captioned_images.square_image import make_square
+from mxqvae.errors import MxqvaeError
 
 
 def write(path: Path, files: dict[str, bytes]) -> Path:
@@ -73,6 +77,21 @@ def test_an_image_that_is_missing_is_told(tmp_path: Path):
 
 
 def test_other_files_have_no_lists(tmp_path: Path):
-    (tmp_path / "a.tar").write_bytes(b"no archive")
+    (tmp_path / "a.tar").write_bytes(gzip.compress(b"an archive"))
     assert lists_in_tar(tmp_path / "a.tar") == []
     assert lists_in_tar(write(tmp_path / "b.tar", {"1.png": b"x", "1.txt": b"one"})) == []
+
+
+def test_a_damaged_archive_is_named(tmp_path: Path):
+    path = write(tmp_path / "a.tar", {"metadata.jsonl": b"{}", "1.png": bytes(2000), "2.png": b"x"})
+    content = path.read_bytes()
+    for length in (10, 3 * 512 + 700, content.index(b"2.png") + 300):  # in a header, an image, a later header
+        path.write_bytes(content[:length])
+        with pytest.raises(MxqvaeError, match=r"a\.tar: damaged tar archive \(.*; replace it$"):
+            lists_in_tar(path)
+
+
+def test_folders_in_an_archive_tell_splits(tmp_path: Path):
+    row = b'{"file_name": "1.png", "text": "t"}'
+    path = write(tmp_path / "all.tar", {f"{name}/metadata.jsonl": row for name in ("train", "test", "val")})
+    assert [pair.split for pair in read(path)] == ["test", "train", "validation"]

@@ -102,6 +102,14 @@ def test_splits_of_shards_are_kept(tmp_path: Path):
     assert [pair.split for pair in TarShards(paths, NOTHING_ASKED)] == ["train", "test"]
 
 
+def test_folders_in_shards_tell_splits(tmp_path: Path):
+    files = {f"{folder}/1.{field}": b"x" for folder in ("train", "test") for field in ("png", "txt")}
+    path = write(tmp_path / "all.tar", files)
+    assert [pair.split for pair in read(path)] == ["train", "test"]
+    path = write(tmp_path / "all.tar", files | {"more/1.png": b"x"})
+    assert {pair.split for pair in read(path)} == {None}
+
+
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
 def test_compressed_shards(tmp_path: Path, mode: str):
     path = write(tmp_path / f"a.tar.{mode[2:]}", {"1.png": b"image", "1.txt": b"one"}, mode)

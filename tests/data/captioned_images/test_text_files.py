@@ -129,3 +129,17 @@ def test_what_lies_beside_goes_before_what_lies_elsewhere(tmp_path: Path):
         ("captions/1.txt", False, ("captions/1.txt",)),
         ("images/1.png", True, ("images/1.txt",)),
     ]
+
+
+def test_a_text_with_an_image_s_whole_name_speaks_of_it_alone(tmp_path: Path):
+    write(tmp_path, "1.jpg", "1.png", "1.png.txt", "1.jpg.txt", "1.txt")
+    assert read(tmp_path) == [
+        ("1.jpg", True, ("1.txt", "1.jpg.txt")),
+        ("1.png", True, ("1.txt", "1.png.txt")),
+    ]
+
+
+def test_what_is_alone_in_a_folder_of_pairs_meets_nothing_elsewhere(tmp_path: Path):
+    write(tmp_path, "cats/1.jpg", "cats/1.txt", "cats/2.jpg", "dogs/1.jpg", "dogs/1.txt", "dogs/2.txt")
+    assert ("cats/2.jpg", True, ()) in read(tmp_path)
+    assert ("dogs/2.txt", False, ("dogs/2.txt",)) in read(tmp_path)

@@ -115,6 +115,11 @@ def _collect(
             collection.add(pair._replace(split=None) if config.new_splits else pair, square)
             advance()
     collection.deal(test_share=config.test_share, seed=config.seed)
+    if not collection.count(TRAIN) and any(map(collection.count, SPLITS)):
+        raise MxqvaeError(
+            f"{source.layout}: the splits that the source names hold no image for training; leave out "
+            "--split-column, or deal others with --new-splits"
+        )
     if not collection.count(TRAIN):
         met = ", ".join(
             f"{kind.title} {counts[kind.key].num:,} times ({counts[kind.key].examples[0]})"

@@ -14,12 +14,16 @@ from typing import IO, Any
 
 from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
-from mxqvae.data.captioned_images.splitting import splits_of_names
+from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names
 from mxqvae.errors import MxqvaeError
 
 
 class CaptionList:
-    """One list, read from start to end as often as need be."""
+    """One list, read from start to end as often as need be.
+
+    Attributes:
+        where: Its file name.
+    """
 
     def __init__(
         self, where: str, open_bytes: Callable[[], IO[bytes]], find_image: Callable[[str], FileRange]
@@ -31,7 +35,7 @@ class CaptionList:
             open_bytes: Opens the list.
             find_image: Finds the image of a name.
         """
-        self._where = where
+        self.where = where
         self._open_bytes = open_bytes
         self._find_image = find_image
         self._is_jsonl = where.lower().endswith(".jsonl")
@@ -59,7 +63,7 @@ class CaptionList:
         names = self.column_names()
         if not names:
             return
-        columns = find_columns(names, asked, self._where)
+        columns = find_columns(names, asked, self.where)
         published: dict[str, str] = {}
         if split is None and asked.split is None:
             image_names = (row.get(columns.image) for _, row in self._rows())
@@ -72,7 +76,7 @@ class CaptionList:
             name = row.get(columns.image) or ""
             if not isinstance(name, str):
                 raise MxqvaeError(
-                    f"{self._where}, line {number}: {columns.image} is no file name; "
+                    f"{self.where}, line {number}: {columns.image} is no file name; "
                     "name another with --image-column"
                 )
             # Captions without an image are pairs of their own.
@@ -84,14 +88,14 @@ class CaptionList:
             captions = (
                 caption
                 for number, row in numbered
-                for caption in columns.captions_of(row, f"{self._where}, line {number}")
+                for caption in columns.captions_of(row, f"{self.where}, line {number}")
             )
             yield SourcePair(
-                printable(name) if name else f"{posixpath.basename(self._where)}, line {first_number}",
+                printable(name) if name else f"{posixpath.basename(self.where)}, line {first_number}",
                 self._find_image(name) if name else None,
                 tuple(captions),
                 group=columns.group_of(first_row),
-                split=columns.split_of(first_row, f"{self._where}, line {first_number}")
+                split=columns.split_of(first_row, f"{self.where}, line {first_number}")
                 or split
                 or published.get(_top(name)),
             )
@@ -110,23 +114,21 @@ class CaptionList:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise MxqvaeError(
-                    f"{self._where}, line {number}: not JSON ({error}); mend the line"
-                ) from None
+                raise MxqvaeError(f"{self.where}, line {number}: not JSON ({error}); mend the line") from None
             if not isinstance(row, dict):
-                raise MxqvaeError(f"{self._where}, line {number}: not a JSON object; mend the line")
+                raise MxqvaeError(f"{self.where}, line {number}: not a JSON object; mend the line")
             yield number, row
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        reader = csv.DictReader(text, delimiter="\t" if self._where.lower().endswith(".tsv") else ",")
+        reader = csv.DictReader(text, delimiter="\t" if self.where.lower().endswith(".tsv") else ",")
         try:
             for row in reader:
                 row.pop(None, None)  # what stands beyond the last column
                 yield reader.line_num, row
         except csv.Error as error:
-            raise MxqvaeError(f"{self._where}, line {reader.line_num}: {error}; mend the line") from None
+            raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; mend the line") from None
 
 
 def _top(name: str) -> str:
     """The first folder of an image's name; empty where there is none."""
-    return name.replace("\\", "/").removeprefix("./").rpartition("/")[0].partition("/")[0]
+    return first_folder(name.replace("\\", "/").removeprefix("./"))

@@ -12,7 +12,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _MAX_QUOTED = 60
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_WRITTEN_LIST = re.compile(rf"\[\s*{_QUOTED}(?:(?:\s*,\s*|\s+){_QUOTED})*\s*\]", re.DOTALL)
+_WRITTEN_LIST = re.compile(rf"\[\s*(?:{_QUOTED}(?:(?:\s*,\s*|\s+){_QUOTED})*)?\s*\]", re.DOTALL)
 """A list of texts as pandas writes it to CSV, or an array of NumPy, which has no commas."""
 
 
@@ -60,7 +60,8 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
             case None:
                 pass
             case str(text):
-                captions += _written_list(text) or [text]
+                written = _written_list(text)
+                captions += [text] if written is None else written
             case bytes(content):
                 captions.append(content.decode("utf-8", "surrogateescape"))
             case {"raw": str(text)}:  # Karpathy's files: {"raw": ..., "tokens": ...}
@@ -73,13 +74,13 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
     return tuple(captions)
 
 
-def _written_list(text: str) -> list[str]:
+def _written_list(text: str) -> list[str] | None:
     if not _WRITTEN_LIST.fullmatch(text.strip()):
-        return []
+        return None
     try:
         return [ast.literal_eval(quoted) for quoted in re.findall(_QUOTED, text, re.DOTALL)]
     except (SyntaxError, ValueError):  # such as a line break between quotes
-        return []
+        return None
 
 
 def _without_surrogates(caption: str) -> str:

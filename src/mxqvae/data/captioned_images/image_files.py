@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mxqvae.data.captioned_images.source import FileRange
+from mxqvae.data.captioned_images.tar_archive import WholeHeader
 
 IMAGE_SUFFIXES = frozenset(
     [
@@ -107,7 +108,7 @@ def files_in_tar(path: Path) -> dict[str, FileRange]:
         tarfile.TarError: It is none.
         OSError: It cannot be read.
     """
-    with tarfile.open(path, "r:") as tar:
+    with tarfile.open(path, "r:", tarinfo=WholeHeader) as tar:
         return {
             member.name.removeprefix("./"): FileRange(str(path), member.offset_data, member.size)
             for member in tar

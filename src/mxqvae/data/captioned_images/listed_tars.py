@@ -2,7 +2,6 @@
 
 import io
 import posixpath
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from mxqvae.data.captioned_images.image_files import TarImageFinder, files_in_ta
 from mxqvae.data.captioned_images.metadata_file import IMAGE_FOLDERS, METADATA_NAMES
 from mxqvae.data.captioned_images.source import FileRange, SourcePair
 from mxqvae.data.captioned_images.splitting import splits_of_shards
+from mxqvae.data.captioned_images.tar_archive import damage_is_named, is_compressed
 
 
 class ListedTars:
@@ -30,19 +30,25 @@ class ListedTars:
     def __iter__(self) -> Iterator[SourcePair]:
         published = splits_of_shards(list(self._lists))
         for path, lists in self._lists.items():
+            # Of archives that name none, the folders in them may.
+            in_it = splits_of_shards([Path(captions.where) for captions in lists])
             for captions in lists:
-                yield from captions.pairs(self._asked, published.get(path))
+                split = published.get(path) or in_it.get(Path(captions.where))
+                yield from captions.pairs(self._asked, split)
 
 
 def lists_in_tar(path: Path) -> list[CaptionList]:
     """The lists of one name, of the first name in `METADATA_NAMES` that an uncompressed archive has.
 
-    There are none in a file that is no such archive.
+    There are none in a compressed archive.
+
+    Raises:
+        MxqvaeError: The archive is damaged.
     """
-    try:
-        files = files_in_tar(path)
-    except (tarfile.TarError, OSError):
+    if is_compressed(path):
         return []
+    with damage_is_named(path):
+        files = files_in_tar(path)
     for list_name in METADATA_NAMES:
         if names := sorted(name for name in files if posixpath.basename(name) == list_name):
             return [_list(path, files, name) for name in names]

@@ -102,6 +102,11 @@ def splits_of_names(names: Iterable[str]) -> dict[str, str]:
     )
 
 
+def first_folder(name: str) -> str:
+    """The first folder in a file's name, separated by "/"; empty where there is none."""
+    return name.rpartition("/")[0].partition("/")[0]
+
+
 def splits_of_shards(paths: Sequence[Path]) -> dict[Path, str]:
     """The splits that shards mean by their names, such as `train-00000-of-00002.parquet`, or their folders'.
 

@@ -1,18 +1,13 @@
 """WebDataset tar shards: `.jpg` and `.txt` or `.json` files of one name, one after the other, are a pair."""
 
-import bz2
-import gzip
 import json
-import lzma
 import posixpath
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mxqvae.data.captioned_images.captions import captions_in_text
 from mxqvae.data.captioned_images.columns import (
@@ -25,15 +20,10 @@ from mxqvae.data.captioned_images.columns import (
 from mxqvae.data.captioned_images.image_files import is_image_name
 from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
 from mxqvae.data.captioned_images.source import SourcePair, printable
-from mxqvae.data.captioned_images.splitting import splits_of_shards
+from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names, splits_of_shards
+from mxqvae.data.captioned_images.tar_archive import WholeHeader, damage_is_named, open_plain
 from mxqvae.errors import MxqvaeError
 
-_COMPRESSIONS: dict[bytes, Callable[[Path, str], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}
-"""By the first bytes of a file."""
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -46,17 +36,6 @@ class _Member(NamedTuple):
     key: str  # folder and name up to the first dot
     field: str  # what follows the key, lower case, such as "jpg" or "seg.png"
     content: bytes
-
-
-class _WholeHeader(tarfile.TarInfo):
-    """A member's header; half of one is an error, and not the end of the archive as tarfile takes it."""
-
-    @classmethod
-    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
-        try:
-            return super().fromtarfile(tarfile_)
-        except tarfile.TruncatedHeaderError:  # pyright: ignore[reportAttributeAccessIssue]
-            raise tarfile.ReadError("truncated header") from None
 
 
 class TarShards:
@@ -74,33 +53,38 @@ class TarShards:
     def __iter__(self) -> Iterator[SourcePair]:
         columns = self._columns()
         published = splits_of_shards(self._paths)
+        # Of shards that name none, the folders in them may.
+        in_them = {} if published else splits_of_names(self._survey.folders)
         for path in self._paths:
-            with _damage_is_named(path):
+            with damage_is_named(path):
                 for key, members in groupby(_members(path), lambda member: member.key):
                     pair = self._pair(f"{path.name}/{printable(key)}", list(members), columns)
-                    yield pair._replace(split=pair.split or published.get(path))
+                    split = pair.split or published.get(path) or in_them.get(first_folder(key))
+                    yield pair._replace(split=split)
 
     @cached_property
     def _survey(self) -> "_Survey":
-        num_images, has_texts, names = 0, False, dict[str, None]()
+        num_images, has_texts, names, folders = 0, False, dict[str, None](), set[str]()
         for path in self._paths:
-            with _damage_is_named(path):
+            with damage_is_named(path):
                 for tar, member in _walk(path):
                     if posixpath.basename(member.name) in METADATA_NAMES:
                         raise MxqvaeError(
                             f"{path}: compressed, and holds {member.name}; unpack it and give the folder"
                         )
                     key, field = _key_and_field(member)
-                    num_images += is_image_name(member.name)
+                    if is_image_name(member.name):
+                        num_images += 1
+                        folders.add(first_folder(key))
                     has_texts |= field == "txt"
                     if field == "json":
                         row = _json_object(_read(tar, member), f"{path.name}/{printable(key)}")
                         names.update(dict.fromkeys(row))
-        return _Survey(num_images, has_texts, list(names))
+        return _Survey(num_images, has_texts, list(names), folders)
 
     def _columns(self) -> Columns:
         """Of the JSON files: any of them may lack a caption, the first one too."""
-        _, has_texts, names = self._survey
+        _, has_texts, names, _ = self._survey
         table = str(self._paths[0] if len(self._paths) == 1 else self._paths[0].parent)
         if self._asked.caption is None and (has_texts or not names):
             captions = known_caption_columns(names)
@@ -130,24 +114,15 @@ class _Survey(NamedTuple):
     num_images: int
     has_texts: bool
     names: list[str]  # of what the JSON files say
+    folders: set[str]  # the first of each image
 
 
 def _walk(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """The regular files of an archive, in its order."""
-    with _open_plain(path) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_WholeHeader) as tar:
+    with open_plain(path) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=WholeHeader) as tar:
         for member in tar:
             if member.isreg() and not posixpath.basename(member.name).startswith("."):
                 yield tar, member
-
-
-def _open_plain(path: Path) -> IO[bytes]:
-    """Open an archive decompressed. Not by tarfile, which takes the end of a truncated one for its end."""
-    with path.open("rb") as file:
-        magic = file.read(6)
-    for beginning, open_compressed in _COMPRESSIONS.items():
-        if magic.startswith(beginning):
-            return open_compressed(path, "rb")
-    return path.open("rb")
 
 
 def _members(path: Path) -> Iterator[_Member]:
@@ -168,16 +143,6 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(member)
     assert file is not None
     return file.read()
-
-
-@contextmanager
-def _damage_is_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk; those of gzip and bz2 have no number
-        raise MxqvaeError(f"{path}: damaged tar archive ({error}); replace it") from None
 
 
 def _num_dots(field: str) -> int:

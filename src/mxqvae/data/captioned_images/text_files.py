@@ -1,9 +1,11 @@
 """Images and text files of the same name; every line of a text is a caption.
 
-`1.txt` or `1.png.txt` speaks of the `1.png` beside it. Halves with nothing beside them may lie in two folders
-of one place: `images/1.png` and `captions/1.txt`, or `train/images/1.png` and `train/captions/1.txt`.
+`1.txt` or `1.png.txt` speaks of the `1.png` beside it. The halves may also lie in two
+folders of one place that hold no pairs: `images/1.png` and `captions/1.txt`, or `train/images/1.png` and
+`train/captions/1.txt`.
 """
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import NamedTuple
 from mxqvae.data.captioned_images.captions import captions_in_text
 from mxqvae.data.captioned_images.image_files import is_image_name, walk_files
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
-from mxqvae.data.captioned_images.splitting import splits_of_names
+from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names
 
 NOT_CAPTIONS = ("readme", "license", "licence", "copying", "notice", "credits", "attribution")
 """Text files that accompany a folder, and speak of no image."""
@@ -23,6 +25,9 @@ class _Halves(NamedTuple):
 
     images: list[str]
     texts: list[str]
+    """Those that speak of all the images."""
+    texts_of: dict[str, list[str]]
+    """Those that speak of one image, by its name: "1.png.txt" of "1.png" and not of "1.jpg"."""
 
 
 class TextFiles:
@@ -39,22 +44,26 @@ class TextFiles:
     def has_pairs(self) -> bool:
         """Whether a text speaks of an image."""
         by_stem = self._by_stem()
-        return any(images and texts for images, texts in by_stem.values()) or bool(_met_elsewhere(by_stem))
+        return any(
+            halves.images and (halves.texts or halves.texts_of) for halves in by_stem.values()
+        ) or bool(_met_elsewhere(by_stem))
 
     def __iter__(self) -> Iterator[SourcePair]:
         by_stem = self._by_stem()
         text_of = _met_elsewhere(by_stem)
         taken = set(text_of.values())
-        published = splits_of_names({_top(stem) for stem, halves in by_stem.items() if halves.images})
-        for stem, (images, texts) in by_stem.items():
+        published = splits_of_names({first_folder(stem) for stem, halves in by_stem.items() if halves.images})
+        for stem, (images, texts, texts_of) in by_stem.items():
+            split = published.get(first_folder(stem))
             if stem in text_of:
                 texts = by_stem[text_of[stem]].texts
-            captions = tuple(caption for text in texts for caption in self._captions(text))
+            captions = self._captions(texts)
             for image in images:
                 place = FileRange(str(self._folder / image))
-                yield SourcePair(printable(image), place, captions, split=published.get(_top(stem)))
+                own = self._captions(texts_of.get(image, []))
+                yield SourcePair(printable(image), place, captions + own, split=split)
             if not images and stem not in taken:
-                yield SourcePair(printable(texts[0]), None, captions, split=published.get(_top(stem)))
+                yield SourcePair(printable(texts[0]), None, captions, split=split)
 
     def _by_stem(self) -> dict[str, _Halves]:
         # Files of one stem need not follow each other: "a.jpg", "a-b.jpg", "a.txt" sort otherwise.
@@ -63,21 +72,35 @@ class TextFiles:
             name = path.relative_to(self._folder).as_posix()
             stem = name.removesuffix(path.suffix)
             if is_image_name(name):
-                by_stem.setdefault(stem, _Halves([], [])).images.append(name)
+                by_stem.setdefault(stem, _Halves([], [], {})).images.append(name)
             elif path.suffix.lower() == ".txt" and path.stem.lower() not in NOT_CAPTIONS:
-                if is_image_name(stem):  # of "1.png.txt"
-                    stem = stem.removesuffix(Path(stem).suffix)
-                by_stem.setdefault(stem, _Halves([], [])).texts.append(name)
+                image = stem if is_image_name(stem) else ""  # of "1.png.txt"
+                stem = stem.removesuffix(Path(image).suffix)
+                halves = by_stem.setdefault(stem, _Halves([], [], {}))
+                # "1.png" comes before "1.png.txt".
+                texts = halves.texts_of.setdefault(image, []) if image in halves.images else halves.texts
+                texts.append(name)
         return by_stem
 
-    def _captions(self, text: str) -> tuple[str, ...]:
-        return captions_in_text((self._folder / text).read_bytes())
+    def _captions(self, texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(
+            caption for text in texts for caption in captions_in_text((self._folder / text).read_bytes())
+        )
 
 
 def _met_elsewhere(by_stem: dict[str, _Halves]) -> dict[str, str]:
-    """By the stem of images with no text beside them, the stem of a text that speaks of them alone."""
-    images_at = _places(stem for stem, halves in by_stem.items() if not halves.texts)
-    texts_at = _places(stem for stem, halves in by_stem.items() if not halves.images)
+    """By the stem of images, the stem of a text that speaks of them alone.
+
+    Not those in a folder of pairs: what stands alone there has lost its other half.
+    """
+    of_pairs = {
+        posixpath.dirname(stem)
+        for stem, halves in by_stem.items()
+        if halves.images and (halves.texts or halves.texts_of)
+    }
+    alone = {stem: halves for stem, halves in by_stem.items() if posixpath.dirname(stem) not in of_pairs}
+    images_at = _places(stem for stem, halves in alone.items() if halves.images)
+    texts_at = _places(stem for stem, halves in alone.items() if halves.texts)
     met = {(images_at[place], texts_at[place]) for place in images_at.keys() & texts_at.keys()}
     num_met = Counter(stem for pair in met for stem in pair)
     return {image: text for image, text in met if num_met[image] == num_met[text] == 1}
@@ -94,8 +117,3 @@ def _places(stems: Iterable[str]) -> dict[str, str]:
         for place in {stem, *("/".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts) - 1))}:
             stem_at[place] = None if place in stem_at else stem
     return {place: stem for place, stem in stem_at.items() if stem is not None}
-
-
-def _top(stem: str) -> str:
-    """The first folder; empty where there is none."""
-    return stem.rpartition("/")[0].partition("/")[0]
