@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import check_output_folder, new_output_folder, resumed_output_folder
+from mxqvae.output_folder import (
+    check_output_folder,
+    check_sources_stay,
+    new_output_folder,
+    resumed_output_folder,
+)
 
 
 def test_folder_appears_only_when_the_block_ends(tmp_path: Path):
@@ -160,3 +165,11 @@ class TestResumed:
         (unfinished / "record.json").write_text("{")
         with pytest.raises(MxqvaeError, match=r"record\.json is damaged; remove .*\.out\.unfinished"):
             begin(seed=1, pairs="a")
+
+
+def test_sources_are_not_written_over(tmp_path: Path):
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    check_sources_stay(tmp_path / "out", tmp_path / "data", tmp_path / "missing")
+    for out in ("data", "data/in/.."):
+        with pytest.raises(MxqvaeError, match="holds .*in, which is to be read; choose another"):
+            check_sources_stay(tmp_path / out, tmp_path / "data" / "in")

@@ -33,6 +33,17 @@ def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
             raise MxqvaeError(f"output folder {out} holds {name} and is not overwritten; choose another")
 
 
+def check_sources_stay(out: Path, *sources: Path) -> None:
+    """Refuse to write where what is to be read lies: overwriting `out` would take it away.
+
+    Raises:
+        MxqvaeError: One of `sources` is `out` or lies in it.
+    """
+    for source in sources:
+        if source.exists() and source.resolve().is_relative_to(out.resolve()):
+            raise MxqvaeError(f"output folder {out} holds {source}, which is to be read; choose another")
+
+
 @contextmanager
 def new_output_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `out` that becomes `out` when the block ends without an error.

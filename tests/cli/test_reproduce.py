@@ -184,7 +184,8 @@ def test_table_1_of_photos_is_printed_with_its_plot(
     results = photos / "results"
     of_photos = dataclasses.replace(table1_result, name="of-photos", recipe="photos-cpu", data_set="mine")
     others = dataclasses.replace(of_photos, name="others", data_set="others")
-    for result in (table1_result, of_photos, others):
+    auditor = dataclasses.replace(of_photos, name="auditor", recipe="photos-cpu-audit")
+    for result in (table1_result, of_photos, others, auditor):
         write_result(result, results)
     command = ("reproduce", "table1", "--data", photos, "--data-set", "mine", "--results", results)
     code, out, _ = run(*command)

@@ -162,11 +162,28 @@ def test_pairs_that_cannot_be_completed_are_left_out_and_listed(
 def test_where_no_pair_can_be_completed_nothing_is_left(
     complete_into: Complete, four_pairs: Path, tmp_path: Path
 ):
-    with pytest.raises(
-        MxqvaeError, match="none of 4 pairs can be completed; pair 0: the whole pair is given"
-    ):
+    unknown = [row | {"caption": "[MASK] unheard-of"} for row in lines_of(four_pairs / "metadata.jsonl")]
+    (four_pairs / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in unknown))
+    with pytest.raises(MxqvaeError, match="none of 4 pairs can be completed; pair 0: "):
         complete_into(four_pairs, tmp_path / "out", HiddenParts())
     assert [path.name for path in tmp_path.iterdir()] == ["four"]
+
+
+def test_whole_pairs_are_refused_before_all_are_read(
+    complete_into: Complete, four_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(folder_completion, "NUM_TRIED", 3)
+    with pytest.raises(MxqvaeError, match="nothing of the first 3 pairs is hidden; give --hide, --mask"):
+        complete_into(four_pairs, tmp_path / "out", HiddenParts())
+    assert [path.name for path in tmp_path.iterdir()] == ["four"]
+
+
+@pytest.mark.parametrize("out", ["four", ""])
+def test_the_pairs_are_never_overwritten(complete_into: Complete, four_pairs: Path, tmp_path: Path, out: str):
+    before = content(four_pairs)
+    with pytest.raises(MxqvaeError, match=r"holds .*four, which is to be read; choose another"):
+        complete_into(four_pairs, tmp_path / out, overwrite=True)
+    assert content(four_pairs) == before
 
 
 def test_a_region_is_hidden_in_every_image(complete_into: Complete, four_pairs: Path, tmp_path: Path):

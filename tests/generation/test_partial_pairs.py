@@ -92,3 +92,12 @@ class TestMessages:
             read_pair(picture, "", HiddenRegion(None, tmp_path / "text.png"), 64)
         with pytest.raises(MxqvaeError, match=r"nowhere\.png: No such file or directory"):
             read_pair(tmp_path / "nowhere.png", "", HiddenRegion(), 64)
+
+
+def test_a_large_photo_is_hidden_in_part(tmp_path: Path):
+    """A JPEG of more pixels than are decoded at once: the decoder reduces it, its mask is cut as it is."""
+    path = tmp_path / "phone.jpg"
+    Image.new("RGB", (14_000, 7_000), "white").save(path, quality=10)
+    pair = read_pair(path, "", HiddenRegion(Rectangle(3_500, 0, 3_500, 7_000)), 64)
+    assert pair.hidden[:, :32].all()
+    assert not pair.hidden[:, 32:].any()

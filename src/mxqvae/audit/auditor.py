@@ -39,6 +39,8 @@ from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoe
 
 BLOCK_SIZE = 20
 """Pairs that pass through stage 1 at a time; a smaller block is filled up, so that it rounds the same."""
+WINDOWS_AT_A_TIME = 26
+"""Images with a hidden window that are read together: all of a model of 64 pixels."""
 HIDDEN_FROM = -2.0
 """Bits by which another word must be likelier (below 0: may be less likely) for a word to be read again."""
 CHANGED_FROM = 4.0
@@ -165,12 +167,15 @@ class PairAuditor:
         windows = windows_of(self.grid_size)
         hidden = torch.stack([torch.zeros_like(windows[0]), *windows])  # the first hides nothing
         pixels = hidden.repeat_interleave(cell, 1).repeat_interleave(cell, 2)
-        # All of them are one block, the same for every pair, and share the caption.
         floats = to_floats(image[None]).masked_fill(pixels[:, None], torch.nan)
         token_ids = self.tokenizer.encode([caption])
-        text_latents = self.autoencoder.text_encoder(token_ids).expand(len(hidden), -1, -1)
-        log_shares = self._log_shares(self._image_latents(floats), text_latents)
-        bits = _bits(log_shares, token_ids.expand(len(hidden), -1))
+        # They share the caption, and make the same blocks for every pair.
+        text_latents = self.autoencoder.text_encoder(token_ids)
+        blocks = []
+        for block in floats.split(WINDOWS_AT_A_TIME):
+            log_shares = self._log_shares(self._image_latents(block), text_latents.expand(len(block), -1, -1))
+            blocks.append(_bits(log_shares, token_ids.expand(len(block), -1)))
+        bits = torch.cat(blocks)
         relief = (bits[:1] - bits[1:]).tolist()
         (words,) = self._find_words([caption])
         return [

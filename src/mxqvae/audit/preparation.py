@@ -104,8 +104,10 @@ def decode_image(encoded: bytes | None, image_size: int) -> np.ndarray | str:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             if image.size == (image_size, image_size):
                 return np.array(image.convert("RGB"))
+    except Image.DecompressionBombError:
+        pass  # a JPEG is reduced below
     # What Pillow raises for a damaged file depends on its format and on the damage.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error):
         return DAMAGED_IMAGE
     square = make_square(encoded, image_size)
     if square.png is None:

@@ -64,13 +64,17 @@ def complete(
         raise MxqvaeError("nothing is given; give --image, --caption or --pairs, or draw by `mxqvae sample`")
     if pairs is None and (hide_images or hide_captions or split is not None):
         raise MxqvaeError("--split, --hide-images and --hide-captions are for --pairs; leave the option out")
-    if (hide is not None or mask is not None) and (image is None if pairs is None else hide_images):
+    if (hide is not None or mask is not None) and pairs is None and image is None:
         raise MxqvaeError("--hide and --mask hide a part of an image; give one by --image")
+    if (hide is not None or mask is not None) and hide_images:
+        raise MxqvaeError("--hide-images leaves nothing for --hide and --mask to hide; give one of them")
 
-    from mxqvae.output_folder import check_output_folder
+    from mxqvae.output_folder import check_output_folder, check_sources_stay
     from mxqvae.progress import NoProgress, format_duration, progress_on
 
-    check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
+    # Before the weights are read, which takes seconds.
+    check_sources_stay(out, *(source for source in (image, mask, pairs) if source is not None))
+    check_output_folder(out, overwrite=overwrite)
 
     from mxqvae.config import override
     from mxqvae.data.pair_source import open_pairs

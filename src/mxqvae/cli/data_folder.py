@@ -125,9 +125,9 @@ def folder(
 
 def check_places(path: str, images: Path | None, out: Path) -> None:
     """Refuse to write where the source lies: --overwrite would take it away."""
-    for source in (Path(path), images):
-        if source is not None and source.exists() and source.resolve().is_relative_to(out.resolve()):
-            raise MxqvaeError(f"output folder {out} holds {source}, which is to be read; choose another")
+    from mxqvae.output_folder import check_sources_stay
+
+    check_sources_stay(out, Path(path), *([] if images is None else [images]))
 
 
 def print_report(manifest: "Manifest", out: Path) -> None:

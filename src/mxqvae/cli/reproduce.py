@@ -91,7 +91,8 @@ def table1(
         _print_table(title, report.HEADER, report.table1_lines(digits))
     else:
         photos = [result for result in scored if result.data_set != CAPTION_MNIST]
-        compared = [run for run in photos if run.data_set == data_set and run.recipe.startswith(recipe)]
+        recipes = {recipe, *(f"{recipe}-{name}" for name in TABLE1_ROWS)}
+        compared = [run for run in photos if run.data_set == data_set and run.recipe in recipes]
         poster = report.POSTER_OF_PHOTOS.get(data_set, {})
         _plot(results / f"table1-{data_set}-{recipe}.png", compared, poster)
         title = "Table 1 on photos: colour words of the caption that the reconstruction repeats"

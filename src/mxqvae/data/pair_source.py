@@ -111,7 +111,7 @@ def open_pairs(folder: Path, split: str | None = None) -> PairFolder:
     if not (folder / "data").is_dir():
         raise MxqvaeError(
             f"{folder} has neither data/*.parquet nor {METADATA_NAME}; make a data set of your images by "
-            f"`mxqvae data folder {folder} --out DATA` and audit that"
+            f"`mxqvae data folder {folder} --out DATA` and give that"
         )
     return ParquetPairs(folder, [path for paths in find_shards(folder, split).values() for path in paths])
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from mxqvae.config import to_json, to_tree
 from mxqvae.data.pair_source import METADATA_NAME, FoundPair, PairFolder
+from mxqvae.data.tokenizer import HIDDEN_TOKENS
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import (
     DEFAULT_COMPLETION,
@@ -40,13 +41,15 @@ from mxqvae.generation.completion_folder import (
 from mxqvae.generation.partial_pairs import HiddenRegion, PartialPair, batch_of, read_pair
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.output_file import new_output_file
-from mxqvae.output_folder import resumed_output_folder
+from mxqvae.output_folder import check_sources_stay, resumed_output_folder
 from mxqvae.progress import NoProgress, Progress
 
 VERSION = 1
 """Raised whenever the same pairs and weights would get other answers than before."""
 RECORD_FILE, LEFT_OUT_FILE, PARTS_FOLDER = "completion.json", "left_out.jsonl", "parts"
 NUM_PROBLEMS_NAMED = 3
+NUM_TRIED = 1000
+"""Pairs that are looked at before any is completed."""
 
 
 class HiddenParts(NamedTuple):
@@ -95,11 +98,14 @@ def complete_folder(
         seed: In [0, 2^64).
 
     Raises:
-        MxqvaeError: `out` has content and `overwrite` is false; another call for `out` was stopped; a file of
-            pairs is damaged; no pair can be completed; or what `complete` raises of weights and numbers.
+        MxqvaeError: `out` has content and `overwrite` is false, or holds the pairs; another call for `out`
+            was stopped; a file of pairs is damaged; no pair can be completed, or nothing of the first ones is
+            hidden; or what `complete` raises of weights and numbers.
     """
     check_asked(num_answers, seed)
     check_completion(generator)
+    check_sources_stay(out, source.folder)
+    _check_hidden(source, hidden)
     identity = {
         "version": VERSION,
         "weights": _digest(generator),
@@ -119,6 +125,20 @@ def complete_folder(
             raise
     shutil.rmtree(out / PARTS_FOLDER)
     return done
+
+
+def _check_hidden(source: PairFolder, hidden: HiddenParts) -> None:
+    """Refuse whole pairs, of which there is nothing to find, before all of them are read."""
+    if hidden != HiddenParts():
+        return
+    first = list(itertools.islice(_pairs(source, hidden), NUM_TRIED))
+    if first and all(
+        pair.image and pair.caption and not HIDDEN_TOKENS.search(pair.caption) for pair in first
+    ):
+        raise MxqvaeError(
+            f"nothing of the first {len(first):,} pairs is hidden; give --hide, --mask, --hide-images or "
+            "--hide-captions, or write [MASK] in captions"
+        )
 
 
 def _complete_all(job: "_Job", source: PairFolder, hidden: HiddenParts, progress: Progress) -> int:

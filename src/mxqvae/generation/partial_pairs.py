@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from mxqvae.data.batch import PairBatch, to_floats
-from mxqvae.data.captioned_images.square_image import make_square
+from mxqvae.data.captioned_images.square_image import make_square, make_square_mask, upright_size
 from mxqvae.data.split_file import encode_image
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -89,8 +89,8 @@ def read_pair(image: Path | bytes | None, caption: str, region: HiddenRegion, si
     pixels = _square(name, encoded, size)
     if region.rectangle is None and region.mask is None:
         return PartialPair(pixels, np.zeros((size, size), bool), caption)
-    hidden = _hidden(region, name, _upright_size(encoded))
-    return PartialPair(pixels, _square_mask(name, hidden, size), caption)
+    hidden = _hidden(region, name, upright_size(encoded))
+    return PartialPair(pixels, _square_mask(hidden, size), caption)
 
 
 def pair_of(image: np.ndarray | None, caption: str, hide: np.ndarray | None, size: int) -> PartialPair:
@@ -116,7 +116,7 @@ def pair_of(image: np.ndarray | None, caption: str, hide: np.ndarray | None, siz
         raise MxqvaeError(
             f"hide must be {image.shape[:2]} bool, as the image is, got {hide.shape} {hide.dtype}"
         )
-    return pair._replace(hidden=_square_mask("the image", hide.astype(np.uint8) * 255, size))
+    return pair._replace(hidden=_square_mask(hide.astype(np.uint8) * 255, size))
 
 
 def batch_of(pairs: Sequence[PartialPair], tokenizer: CaptionTokenizer) -> PairBatch:
@@ -149,17 +149,9 @@ def _square(name: str, encoded: bytes, size: int) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _square_mask(name: str, hidden: np.ndarray, size: int) -> np.ndarray:
+def _square_mask(hidden: np.ndarray, size: int) -> np.ndarray:
     """(size, size) bool of levels (H, W) uint8, cut and resized as the image is."""
-    encoded = encode_image(np.repeat(hidden[..., None], 3, axis=2))["bytes"]
-    return _square(f"mask of {name}", encoded, size)[..., 0] >= HIDDEN_LEVEL
-
-
-def _upright_size(encoded: bytes) -> tuple[int, int]:
-    """Width and height as people see the image."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (image.height, image.width) if turned else image.size
+    return make_square_mask(hidden, size) >= HIDDEN_LEVEL
 
 
 def _hidden(region: HiddenRegion, name: str, size: tuple[int, int]) -> np.ndarray:
@@ -170,7 +162,7 @@ def _hidden(region: HiddenRegion, name: str, size: tuple[int, int]) -> np.ndarra
         try:
             with Image.open(io.BytesIO(_bytes_of(region.mask))) as mask:
                 levels = np.asarray(mask.convert("L"))
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             raise MxqvaeError(f"mask {region.mask} is not a readable image; give a picture") from None
         if levels.shape != hidden.shape:
             raise MxqvaeError(

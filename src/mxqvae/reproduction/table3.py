@@ -63,6 +63,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
         row = find_row(TABLE3_ROWS, name)
         self._check_pairs()
         if name == BASELINE:
+            row = Row(label=row.label, recipe=self._baseline_recipe)
             made = [self._baseline_step()]
         else:
             row = Row(label=row.label, recipe=self.recipe)
@@ -106,10 +107,15 @@ class Table3Reproduction(CaptionedImagesReproduction):
             pairing_note=manifest.config.pairing_note,
         )
 
+    @property
+    def _baseline_recipe(self) -> str:
+        """The baseline by name; it mirrors images where the row beside it does."""
+        return f"{BASELINE}-mirrored" if find_recipe(self.recipe).horizontal_flip else BASELINE
+
     def _baseline_step(self) -> Step:
         mirrors = find_recipe(self.recipe).horizontal_flip
         training = replace(with_seed(self.baseline, self.seed), horizontal_flip=mirrors)
-        out = self.model_folder(BASELINE)
+        out = self.model_folder(self._baseline_recipe)
 
         def train() -> float:
             return train_latent_pairs(self.data, out, training, progress=self.progress)
@@ -125,8 +131,9 @@ class Table3Reproduction(CaptionedImagesReproduction):
             "joint_gan": to_tree(training.joint_gan),
             "model": to_tree(config),
             "joint_gan_model": to_tree(JointGANConfig(joint_size=config.joint_size)),
-            "horizontal_flip": mirrors,
         }
+        if mirrors:
+            parts["horizontal_flip"] = mirrors
         return Step(
             name=out.name,
             cost="prior",
@@ -137,7 +144,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
         )
 
     def _sampling_step(self, name: str, model: Step) -> Step:
-        recipe = BASELINE if name == BASELINE else self.recipe
+        recipe = self._baseline_recipe if name == BASELINE else self.recipe
         out = self.work / f"{self.model_folder(recipe).name}-samples"
 
         model_folder = self.model_folder(recipe)

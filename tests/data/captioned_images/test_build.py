@@ -142,9 +142,7 @@ class TestSplits:
         self, colours: list[SourcePair], listed: Callable, tmp_path: Path
     ):
         tested = listed([pair._replace(split="test") for pair in colours])
-        with pytest.raises(
-            MxqvaeError, match="hold no image for training; leave out"
-        ):
+        with pytest.raises(MxqvaeError, match="hold no image for training; leave out"):
             build(tested, tmp_path / "out")
         assert not (tmp_path / "out").exists()
 

@@ -45,6 +45,9 @@ _TURN_UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_ON_THE_SIDE = (5, 6, 7, 8)
+"""Orientations of images whose width is their height upright."""
+
 
 class SquareImage(NamedTuple):
     """What became of an image."""
@@ -89,6 +92,19 @@ def make_square(image: bytes | FileRange, size: int, box: Box | None = None) -> 
     pixels = np.asarray(square)
     png = encode_image(pixels)["bytes"]
     return SquareImage(png, hashlib.sha256(pixels.tobytes()).digest(), tuple(problems))
+
+
+def upright_size(encoded: bytes) -> tuple[int, int]:
+    """Width and height, as people see it, of an image that `make_square` takes."""
+    with _open(encoded) as image:
+        return image.size[::-1] if _orientation(image) in _ON_THE_SIDE else image.size
+
+
+def make_square_mask(levels: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) uint8 of levels (H, W) uint8, cropped and resized as `make_square` does an image."""
+    mask = Image.fromarray(levels)
+    crop = _crop(mask.size, None, 1.0)
+    return np.asarray(mask.resize((size, size), Image.Resampling.LANCZOS, crop, reducing_gap=OVERSAMPLING))
 
 
 def _left_out(kind: ProblemKind, detail: str) -> SquareImage:
