@@ -171,5 +171,5 @@ def test_sources_are_not_written_over(tmp_path: Path):
     (tmp_path / "data" / "in").mkdir(parents=True)
     check_sources_stay(tmp_path / "out", tmp_path / "data", tmp_path / "missing")
     for out in ("data", "data/in/.."):
-        with pytest.raises(MxqvaeError, match="holds .*in, which is to be read; choose another"):
+        with pytest.raises(MxqvaeError, match=r"holds .*in, which is to be read; choose another"):
             check_sources_stay(tmp_path / out, tmp_path / "data" / "in")

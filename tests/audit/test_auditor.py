@@ -130,6 +130,15 @@ def test_a_region_is_a_window_and_the_heat_its_mean(auditor: PairAuditor, wrong:
         assert grid[0][1] == pytest.approx(mean, abs=1e-4)
 
 
+def test_windows_are_read_in_blocks(
+    auditor: PairAuditor, wrong: PairDataset, monkeypatch: pytest.MonkeyPatch
+):
+    at_once = auditor.regions(wrong.images[0], wrong.captions[0])
+    monkeypatch.setattr("mxqvae.audit.auditor.WINDOWS_AT_A_TIME", 7)
+    for one, other in zip(at_once, auditor.regions(wrong.images[0], wrong.captions[0]), strict=True):
+        assert other.word_bits == pytest.approx(one.word_bits, abs=1e-3)
+
+
 def test_a_caption_alone_is_not_held_against_its_image(auditor: PairAuditor, right: PairDataset):
     bits = auditor.caption_bits(right.captions[:2])
     assert bits.shape == (2,)
