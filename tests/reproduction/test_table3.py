@@ -139,7 +139,7 @@ def test_the_baseline_mirrors_images_where_our_row_does(run: Table3Reproduction)
     mirrored, plain = (
         dataclasses.replace(run, recipe=recipe).steps(BASELINE) for recipe in ("photos-cpu", "pairs-cpu")
     )
-    assert mirrored[0].settings == plain[0].settings | {"horizontal_flip": True}
+    assert mirrored[0].settings == {**plain[0].settings, "horizontal_flip": True}
     # They lie side by side in one work folder.
     assert not {step.made for step in mirrored} & {step.made for step in plain}
 

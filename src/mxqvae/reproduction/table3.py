@@ -5,6 +5,7 @@ Beside the result there is a picture: the first samples.
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -126,7 +127,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
                 manifest.tokenizer.vocab_size, manifest.tokenizer.max_length, manifest.config.image_size
             )
         )
-        parts = {
+        parts: dict[str, Any] = {
             "mmvae": to_tree(training.mmvae),
             "joint_gan": to_tree(training.joint_gan),
             "model": to_tree(config),

@@ -97,7 +97,8 @@ def make_square(image: bytes | FileRange, size: int, box: Box | None = None) -> 
 def upright_size(encoded: bytes) -> tuple[int, int]:
     """Width and height, as people see it, of an image that `make_square` takes."""
     with _open(encoded) as image:
-        return image.size[::-1] if _orientation(image) in _ON_THE_SIDE else image.size
+        width, height = image.size
+        return (height, width) if _orientation(image) in _ON_THE_SIDE else (width, height)
 
 
 def make_square_mask(levels: np.ndarray, size: int) -> np.ndarray:
