@@ -83,7 +83,7 @@ def train_autoencoder(
         with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
             sheet.save(path, format="PNG")
 
-    digest = f"{pairs.digest()}, mirrored" if recipe.horizontal_flip else pairs.digest()
+    learned_from = pairs.digest() + "mirrored" * recipe.horizontal_flip
     with companions(recipe.num_processes, train_autoencoder, recipe, data, out, seed):
         seconds = train(
             model,
@@ -91,7 +91,7 @@ def train_autoencoder(
             len(pairs),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, digest),
+            identity=_identity(config, training, recipe.num_processes, learned_from),
             description="train autoencoder",
             progress=progress,
             on_checkpoint=picture,

@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_refused(dirty: Path, scores: Path, tmp_path: Path)
         table = write_scores(tmp_path / "table", values, dirty, file)
         with pytest.raises(MxqvaeError, match=message):
             filter_by_threshold(dirty, table, out, threshold=0.0)
-    with pytest.raises(MxqvaeError, match="holds the data set to read"):
+    with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
         filter_by_threshold(dirty, scores, dirty.parent, threshold=0.0)
     assert not out.exists()
 

@@ -114,7 +114,7 @@ def test_other_weights_and_other_content_are_refused(
     with pytest.raises(MxqvaeError, match="mine is not a folder"):
         audit_folder(auditor, open_pairs(dirty), tmp_path / "mine", num_worst=1)
     for folder in (dirty, dirty.parent):
-        with pytest.raises(MxqvaeError, match="holds the pairs to audit; choose another"):
+        with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
             audit_folder(auditor, open_pairs(dirty), folder, num_worst=1, overwrite=True)
 
 

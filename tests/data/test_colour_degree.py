@@ -127,7 +127,7 @@ class TestRefusals:
             build_colour_degree_sets(copy, tmp_path / "out")
 
     def test_an_output_folder_that_holds_the_source_or_anything(self, copy: Path, tmp_path: Path):
-        with pytest.raises(MxqvaeError, match="holds the data set to read; choose another"):
+        with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
             build_colour_degree_sets(copy, copy, overwrite=True)
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine").touch()

@@ -85,7 +85,7 @@ def test_captions_that_lie_are_not_corrupted_again(corrupted: Path, tmp_path: Pa
 def test_sources_that_will_not_do(caption_mnist_small: Path, tmp_path: Path):
     with pytest.raises(MxqvaeError, match="nowhere: no such folder"):
         corrupt_captions(tmp_path / "nowhere", tmp_path / "out", share=0.2)
-    with pytest.raises(MxqvaeError, match="holds the data set to read"):
+    with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
         corrupt_captions(caption_mnist_small, caption_mnist_small.parent, share=0.2)
     bare = tmp_path / "bare"
     (bare / "data").mkdir(parents=True)

@@ -276,7 +276,7 @@ class TestOutput:
 
     @pytest.mark.parametrize("inside", [".", ".."])
     def test_the_source_is_not_overwritten(self, caption_mnist_small: Path, inside: str):
-        with pytest.raises(MxqvaeError, match="holds the data set to read; choose another"):
+        with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
             build_degree_sets(caption_mnist_small, caption_mnist_small / inside, overwrite=True)
         assert (caption_mnist_small / "manifest.json").exists()
 

@@ -22,7 +22,7 @@ from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
 from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import columns_of_use
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import check_sources_stay, new_output_folder
 
 CARD_FILE = "README.md"
 SOURCE_CARD_FILE = "source_card.md"
@@ -144,8 +144,7 @@ def _copy(
     overwrite: bool,
 ) -> FilterManifest:
     """Copy a data set, the rows of audited shards changed; `judged` has their pairs, in order."""
-    if source.resolve().is_relative_to(out.resolve()):
-        raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
+    check_sources_stay(out, source)
     tally = _Tally()
     upcoming = next(judged, None)
     if upcoming is not None and not (source / upcoming.pair.key.file).is_file():

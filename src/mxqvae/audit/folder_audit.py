@@ -28,7 +28,7 @@ from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_
 from mxqvae.data.pair_source import Chunk, PairFolder
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.output_folder import check_output_folder, new_output_folder
+from mxqvae.output_folder import check_output_folder, check_sources_stay, new_output_folder
 from mxqvae.progress import NoProgress, Progress
 
 VERSION = 2
@@ -151,8 +151,7 @@ def summary_lines(summary: AuditSummary) -> list[str]:
 def _begin(auditor: PairAuditor, source: PairFolder, out: Path, *, overwrite: bool) -> None:
     """Make `out`, or see that what it holds is this audit, begun or done."""
     identity = {"version": VERSION, "weights": auditor.identity(), "source": source.identity()}
-    if source.folder.resolve().is_relative_to(out.resolve()):
-        raise MxqvaeError(f"output folder {out} holds the pairs to audit; choose another")
+    check_sources_stay(out, source.folder)
     has_record = (out / RECORD_FILE).is_file()
     if not has_record or _read_record(out).get("identity") != identity:
         if has_record and not overwrite:

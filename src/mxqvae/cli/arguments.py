@@ -17,6 +17,10 @@ FloatOrNone = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavi
 IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 # Several seeds, `--seeds 0 1 2`; one alone is also `--seed 0`.
 Seeds = Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--seed",))]
+# `--set FIELD=VALUE`, as often as there are fields to change.
+Changes = Annotated[
+    tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
+]
 PathOrNone = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
 TextOrNone = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
 

@@ -4,8 +4,7 @@ import json as json_format
 import time
 from pathlib import Path
 
-from mxqvae.cli.arguments import PathOrNone, TextOrNone, at_least
-from mxqvae.cli.train import Changes
+from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
 
 

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mxqvae.cli.arguments import PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
-from mxqvae.cli.train import Changes
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:

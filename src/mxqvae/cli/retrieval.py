@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
-from mxqvae.cli.train import Changes
 
 if TYPE_CHECKING:
     from mxqvae.evaluation.retrieval import RetrievalScore

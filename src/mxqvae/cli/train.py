@@ -2,19 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import tyro
-
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, at_least
 
 if TYPE_CHECKING:
     from mxqvae.progress import Progress
     from mxqvae.recipes import Recipe
-
-Changes = Annotated[
-    tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
-]
 
 
 def autoencoder(

@@ -27,7 +27,7 @@ from mxqvae.data.pairs import PairDataset, columns_of_use
 from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitManifest, encode_image, open_split
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import check_sources_stay, new_output_folder
 from mxqvae.progress import Advance, NoProgress, Progress
 
 VERSION = 1
@@ -106,8 +106,7 @@ def build_colour_degree_sets(
             `out` has content and `overwrite` is false.
     """
     progress = progress or NoProgress()
-    if source.resolve().is_relative_to(out.resolve()):
-        raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
+    check_sources_stay(out, source)
     with new_output_folder(out, overwrite=overwrite) as folder:
         colours = _training_colours(source)
         pairs = PairDataset.from_parquet(source, SOURCE_SPLIT).whole()

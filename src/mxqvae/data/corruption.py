@@ -19,7 +19,7 @@ from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.shard_files import find_shards
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import check_sources_stay, new_output_folder
 
 VERSION = 1
 """Raised whenever a seed would corrupt other captions, or in another way, than before."""
@@ -69,8 +69,7 @@ def corrupt_captions(
         MxqvaeError: The source is missing, damaged, without slots or without training pairs, or corrupted
             already; `out` holds the source, or has content and `overwrite` is false.
     """
-    if source.resolve().is_relative_to(out.resolve()):
-        raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
+    check_sources_stay(out, source)
     shards = find_shards(source).get(SPLIT)
     if not shards:
         raise MxqvaeError(

@@ -20,7 +20,7 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.data.shard_files import find_shards
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitCount, SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import check_sources_stay, new_output_folder
 from mxqvae.progress import Advance, NoProgress, Progress
 
 VERSION = 1
@@ -136,8 +136,7 @@ def build_degree_sets(
             or `out` has content and `overwrite` is false.
     """
     progress = progress or NoProgress()
-    if source.resolve().is_relative_to(out.resolve()):
-        raise MxqvaeError(f"output folder {out} holds the data set to read; choose another")
+    check_sources_stay(out, source)
     with new_output_folder(out, overwrite=overwrite) as folder:
         pairs, source_manifest = _read_source(source)
         num_rows = sum(len(pairs[kind]) * len(degrees_of(kind)) for kind in DEGREE_KINDS)
