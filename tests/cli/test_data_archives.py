@@ -42,7 +42,7 @@ def test_a_set_is_built_and_reported(run: Run, archives: Path, tmp_path: Path):
     assert json.loads(stdout) == json.loads((out / "manifest.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["flowers102", "cub200", "coco"])
+@pytest.mark.parametrize("name", ["flowers102", "cub200", "coco", "emoji"])
 def test_wrong_input_is_refused_in_one_line(run: Run, archives: Path, tmp_path: Path, name: str):
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -69,7 +69,7 @@ def test_strict_stops(run: Run, archives: Path, tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["flowers102", "cub200", "coco"])
+@pytest.mark.parametrize("name", ["flowers102", "cub200", "coco", "emoji"])
 def test_without_a_network_one_message_says_what_to_get(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ):

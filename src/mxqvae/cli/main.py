@@ -41,6 +41,7 @@ COMMANDS = (
     Command(("data", "flowers102"), "build Flower-102 from its archives", "data_archives", "flowers102"),
     Command(("data", "cub200"), "build CUB-200-2011 from its archives", "data_archives", "cub200"),
     Command(("data", "coco"), "build COCO captions from its archives", "data_archives", "coco"),
+    Command(("data", "emoji"), "build emoji with their names from npm's packages", "data_archives", "emoji"),
     Command(
         ("data", "corrupt"), "let a share of the training captions lie about a slot", "corrupt", "corrupt"
     ),

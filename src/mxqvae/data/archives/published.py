@@ -1,5 +1,6 @@
 """Files that others have published: found in a folder or the cache, or fetched, and known by checksum."""
 
+import base64
 import hashlib
 import http.client
 from collections.abc import Sequence
@@ -25,9 +26,18 @@ class PublishedFile(NamedTuple):
     urls: tuple[str, ...]
     """Where it is fetched from, tried in this order."""
     md5: str | None = None
-    """As published; None where no checksum is."""
+    """As published, in hexadecimal; None where it is not."""
     unpacked: str | None = None
     """The folder that stands for an archive once it is unpacked."""
+    sha512: str | None = None
+    """As published, in base64 as npm's `integrity` has it; None where it is not."""
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """Its kind and its value; None where none is published."""
+        if self.sha512 is not None:
+            return "SHA-512", self.sha512
+        return None if self.md5 is None else ("MD5", self.md5)
 
 
 def find_published(
@@ -80,19 +90,23 @@ def _find(file: PublishedFile, folder: Path) -> Path | None:
 
 def _described(file: PublishedFile) -> str:
     folder = f" or its folder {file.unpacked}/" if file.unpacked else ""
-    md5 = f", MD5 {file.md5}" if file.md5 else ""
-    return f"{file.name}{folder} (from {file.page}{md5})"
+    checksum = ", " + " ".join(file.checksum) if file.checksum else ""
+    return f"{file.name}{folder} (from {file.page}{checksum})"
 
 
 def _check(file: PublishedFile, path: Path, remedy: str) -> None:
     """Refuse a file whose checksum is not the published one; a folder is taken as it is."""
-    if file.md5 is None or path.is_dir():
+    if file.checksum is None or path.is_dir():
         return
+    kind, published = file.checksum
     with path.open("rb") as content:
-        digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if digest != file.md5:
+        if kind == "MD5":
+            digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        else:
+            digest = base64.b64encode(hashlib.file_digest(content, "sha512").digest()).decode()
+    if digest != published:
         raise MxqvaeError(
-            f"{path}: truncated or altered (MD5 {digest}, the published one is {file.md5}); {remedy}"
+            f"{path}: truncated or altered ({kind} {digest}, the published one is {published}); {remedy}"
         )
 
 
