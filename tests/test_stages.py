@@ -19,6 +19,7 @@ from torch import nn
 from mxqvae import stages
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder
 from mxqvae.autoencoder.kinds import AutoencoderConfig
+from mxqvae.data import validation_split
 from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
@@ -290,6 +291,39 @@ class TestFewPairs:
         many = dataclasses.replace(bounded, max_epochs=3)
         train_autoencoder(many, caption_mnist_small, tmp_path, progress=LineProgress(said))
         assert "in place of" not in said.getvalue()
+
+
+class TestHeldOutPairs:
+    @pytest.fixture
+    def holding_out(self, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+        monkeypatch.setattr(validation_split, "FEWEST_PAIRS", 10)
+        return dataclasses.replace(tiny_recipe, held_out_share=0.2, horizontal_flip=True, num_processes=1)
+
+    def test_stage_2_and_the_reader_are_measured_by_them(
+        self, model: Path, holding_out: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior", "reader"))
+        said = io.StringIO()
+        for part in ("prior", "reader"):
+            trainers_of(holding_out)[part](
+                holding_out, caption_mnist_small, out, progress=LineProgress(said)
+            )
+            log = [json.loads(line) for line in (out / "runs" / part / "log.jsonl").read_text().splitlines()]
+            best = min(log, key=lambda line: line["held_out"])
+            assert f"kept are the weights of step {best['step']} of {log[-1]['step']}," in said.getvalue()
+        PairGenerator.from_pretrained(out)
+
+    def test_they_are_not_learned_from(
+        self, model: Path, holding_out: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        """A run that was to learn from all pairs is another run."""
+        out = shutil.copytree(model, tmp_path / "model")
+        learning_all = dataclasses.replace(holding_out, held_out_share=0.0)
+        for part in ("prior", "reader"):
+            shutil.rmtree(out / "runs" / part, ignore_errors=True)
+        train_prior(holding_out, caption_mnist_small, out)
+        with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
+            train_prior(learning_all, caption_mnist_small, out)
 
 
 def test_a_recipe_s_parts_are_trained_in_order(tiny_recipe: Recipe):

@@ -24,6 +24,7 @@ from mxqvae.config import from_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.validation_split import split_validation
 from mxqvae.device import find_device, to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, check_completion, complete
@@ -46,6 +47,7 @@ from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, process_rank
 
 PAIRS_AT_A_TIME = 250
+VALIDATED_AT_A_TIME = 64
 NUM_PICTURED = 8
 _PICTURED = CompletionConfig(num_images=1, num_rounds=1)
 """Pictures show what a reader makes the prior draw, not the best of many draws."""
@@ -135,7 +137,8 @@ def train_prior(
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     run = out / "runs" / "prior"
-    indices = _training_codes(recipe, data, out, autoencoder, tokenizer, progress).indices
+    learned, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
+    indices = learned.indices
     training = _fitted(recipe, recipe.prior_training, len(indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
@@ -160,6 +163,7 @@ def train_prior(
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
+            held_out=[batch.indices for batch in _in_batches(held_out)],
         )
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
@@ -185,7 +189,7 @@ def train_reader(
     prior = load_prior(out / "prior")
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
-    pairs = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
+    pairs, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
     training = _fitted(recipe, recipe.reader.training, len(pairs.indices), seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.reader.config(autoencoder.config, prior.config)
@@ -214,6 +218,7 @@ def train_reader(
             description="train reader",
             progress=progress,
             on_checkpoint=picture,
+            held_out=_in_batches(held_out),
         )
     if process_rank() == 0:
         save_pretrained(out / "reader", config, reader)
@@ -285,17 +290,28 @@ def _training_codes(
     autoencoder: Autoencoder,
     tokenizer: CaptionTokenizer,
     progress: Progress | None,
-) -> CodedPairs:
-    """Codes and captions of the training split, kept in the folder for resumed runs and other processes.
+) -> tuple[CodedPairs, CodedPairs]:
+    """Codes and captions of the training split: those to learn from, and those that are held out.
 
-    The images are not kept in memory: codes take a hundredth of it.
+    The codes are kept in the folder for resumed runs and other processes. The images are not kept in memory:
+    codes take a hundredth of it.
     """
     pairs = PairDataset.from_parquet(data, "train").whole()
     if not len(pairs):
         raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
     # Mirrored images are further pairs: their codes are others.
     views = [pairs.images_of, *([pairs.mirrored_images_of] if recipe.horizontal_flip else [])]
-    token_ids = tokenizer.encode(pairs.captions).repeat(len(views), 1)
+    token_ids = tokenizer.encode(pairs.captions)
+    learned, held_out = split_validation(pairs, recipe.held_out_share)
+
+    def parts(indices: Tensor) -> tuple[CodedPairs, CodedPairs]:
+        """Of the codes of all views: every view of what is learned, the first of what is held out."""
+        by_view = indices.view(len(views), len(pairs), -1)
+        return (
+            CodedPairs(by_view[:, learned].flatten(0, 1), token_ids[learned].repeat(len(views), 1)),
+            CodedPairs(by_view[0, held_out], token_ids[held_out]),
+        )
+
     path = out / "runs" / "prior" / "indices.safetensors"
     weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
     content = weights + pairs.digest().encode() + b"mirrored" * recipe.horizontal_flip
@@ -303,13 +319,18 @@ def _training_codes(
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
         if (file.metadata() or {}).get("identity") == identity:
-            return CodedPairs(file.get_tensor("indices").long(), token_ids)
+            return parts(file.get_tensor("indices").long())
     indices = torch.cat(
         [encode_pairs(autoencoder, tokenizer, pairs, images_of=view, progress=progress) for view in views]
     )
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
-    return CodedPairs(indices, token_ids)
+    return parts(indices)
+
+
+def _in_batches(pairs: CodedPairs) -> list[CodedPairs]:
+    rows = torch.arange(len(pairs.indices)).split(VALIDATED_AT_A_TIME)
+    return [CodedPairs(pairs.indices[batch], pairs.token_ids[batch]) for batch in rows if len(batch)]
 
 
 def tokenizer_of(data: Path, captions: Sequence[str], max_length: int | None) -> CaptionTokenizer:

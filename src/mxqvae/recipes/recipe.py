@@ -50,6 +50,9 @@ class Recipe:
     """The reader, which finds images for captions; none: no table asks for it."""
     max_epochs: int | None = None
     """How often the training of a part sees a pair, at most: few pairs take fewer steps; none: no bound."""
+    held_out_share: float = 0.0
+    """Share of the training pairs that stage 2 and the reader do not learn from: of their weights, those are
+    kept that predict these pairs best. 0: none are held out, the last weights are kept."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False

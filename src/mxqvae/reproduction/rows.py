@@ -233,6 +233,7 @@ class Reproduction(ABC):
             "model": to_tree(model),
             "training": to_tree(training),
             **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
+            **({"held_out_share": recipe.held_out_share} if recipe.held_out_share else {}),
         }
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:

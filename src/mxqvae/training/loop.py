@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from mxqvae.training.processes import average_gradients, num_processes, process_rank
+from mxqvae.training.validation import Validation
 
 
 @configuration
@@ -87,10 +88,12 @@ def train(
     description: str,
     progress: Progress | None = None,
     on_checkpoint: Callable[[int], None] | None = None,
+    held_out: Sequence[Any] = (),
 ) -> float:
     """Train `model` in place; resumes from `folder`'s checkpoint if there is one.
 
-    It trains on the GPU where there is one, and comes back to the CPU.
+    It trains on the GPU where there is one, and comes back to the CPU. With held-out batches it ends with the
+    weights that predicted them best, and stops when they have not been predicted better for long.
 
     Args:
         model: A `Trainable` module, on the CPU.
@@ -101,6 +104,7 @@ def train(
         description: Name of the job in the progress bar.
         on_checkpoint: Called with the step after each checkpoint, the model on the CPU and in eval mode, to
             draw reconstructions, say.
+        held_out: Batches that training never sees.
 
     Returns:
         Seconds spent in training, earlier sessions of a resumed run included.
@@ -120,21 +124,22 @@ def train(
         fused=True,
     )
     checkpoint = folder / CHECKPOINT_FILE
-    step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
+    validation = Validation(held_out, steps_between=LOG_EVERY) if held_out else None
+    step = load_checkpoint(checkpoint, model, optimizer, identity, validation) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes)
     progress = progress if progress and writes else NoProgress()
     model.train()
 
     def save() -> None:
         if writes:
-            save_checkpoint(checkpoint, model, optimizer, step, identity)
+            save_checkpoint(checkpoint, model, optimizer, step, identity, validation)
 
     last_save = time.monotonic()
     with progress.task(
         description, total=config.num_steps * config.batch_size, unit="pairs", done=step * config.batch_size
     ) as advance:
         try:
-            while step < config.num_steps:
+            while step < config.num_steps and not (validation and validation.is_over):
                 torch.manual_seed((config.seed * 1_000_003 + step) * num_processes() + process_rank())
                 rows = batch_rows(step, num_pairs, config.batch_size, config.seed)
                 batch = to_device(batch_of(rows[process_rank() :: num_processes()]), device)
@@ -143,9 +148,11 @@ def train(
                     step += 1
                     log.add(losses)
                     if step % LOG_EVERY == 0 or step in (1, config.num_steps):
-                        log.write(step, model, config.batch_size)
+                        measured = {"held_out": validation.measure(model, step, device)} if validation else {}
+                        log.write(step, model, config.batch_size, measured)
                 advance(config.batch_size, f"loss {log.latest:.4f}")
-                if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or step == config.num_steps:
+                is_last = step == config.num_steps or (validation is not None and validation.is_over)
+                if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or is_last:
                     save()
                     last_save = time.monotonic()
                     if on_checkpoint is not None and writes:
@@ -154,11 +161,17 @@ def train(
                         model.to(device).train()
         except KeyboardInterrupt:
             if log.num_steps:
-                log.write(step, model, config.batch_size)
+                log.write(step, model, config.batch_size, {})
             save()
             progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
             raise
     model.cpu().eval()
+    if validation is not None:
+        validation.restore(model)
+        progress.say(
+            f"kept are the weights of step {validation.best_step:,} of {step:,}, which predicted held-out "
+            f"pairs best (loss {validation.best_loss:.4f})"
+        )
     return log.seconds
 
 
@@ -250,7 +263,7 @@ class _Log:
         self.sums = values if self.sums is None else [a + b for a, b in zip(self.sums, values, strict=True)]
         self.kind, self.num_steps = type(losses), self.num_steps + 1
 
-    def write(self, step: int, model: Any, batch_size: int) -> None:
+    def write(self, step: int, model: Any, batch_size: int, measured: Mapping[str, float]) -> None:
         assert self.sums is not None
         elapsed = time.monotonic() - self.since
         self.seconds += elapsed
@@ -258,6 +271,7 @@ class _Log:
         self.latest = figures["total"]
         rate = self.num_steps * batch_size / elapsed
         line = {"step": step, "seconds": round(self.seconds, 1), "pairs_per_second": round(rate, 1)} | figures
+        line |= measured
         if self.writes:
             with self.path.open("a") as file:
                 file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.distributed as distributed
-from torch import nn
+from torch import Tensor, nn
 
 
 def num_processes() -> int:
@@ -72,6 +72,13 @@ def average_gradients(model: nn.Module) -> None:
     flat /= num_processes()
     for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of `values` (on the CPU) over all processes, the same in each."""
+    if num_processes() > 1:
+        distributed.all_reduce(values)
+    return values
 
 
 def _accompany(
