@@ -305,9 +305,7 @@ class TestHeldOutPairs:
         out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior", "reader"))
         said = io.StringIO()
         for part in ("prior", "reader"):
-            trainers_of(holding_out)[part](
-                holding_out, caption_mnist_small, out, progress=LineProgress(said)
-            )
+            trainers_of(holding_out)[part](holding_out, caption_mnist_small, out, progress=LineProgress(said))
             log = [json.loads(line) for line in (out / "runs" / part / "log.jsonl").read_text().splitlines()]
             best = min(log, key=lambda line: line["held_out"])
             assert f"kept are the weights of step {best['step']} of {log[-1]['step']}," in said.getvalue()

@@ -52,6 +52,12 @@ def edit(path: Path, change: Callable[[list], list]) -> None:
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
+def refusal_of(folder: Path) -> str:
+    with pytest.raises(MxqvaeError) as refusal, open_emoji(folder):
+        pass
+    return str(refusal.value)
+
+
 def test_both_styles_have_the_name_and_the_group(packages: Path, image_bytes: Callable):
     with open_emoji(packages) as source:
         pairs = list(source)
@@ -99,18 +105,12 @@ def test_packages_that_do_not_fit_each_other_are_refused(unpacked: Path):
     names = json.loads(path.read_text())
     del names["annotations"]["annotations"]["\U0001f40c"]
     path.write_text(json.dumps(names))
-    with pytest.raises(MxqvaeError, match=r"emoji 1F40C has no name in cldr-annotations-full-48\.2\.0\.tgz"):
-        with open_emoji(unpacked):
-            pass
+    assert "emoji 1F40C has no name in cldr-annotations-full-48.2.0.tgz" in refusal_of(unpacked)
     path.write_text("{")
-    with pytest.raises(MxqvaeError, match=r"annotations/en/annotations\.json is damaged \(.*put the original"):
-        with open_emoji(unpacked):
-            pass
+    assert "annotations/en/annotations.json is damaged (" in refusal_of(unpacked)
 
 
 def test_an_altered_package_is_refused_by_its_checksum(packages: Path):
     path = packages / emoji.NOTO.name
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(MxqvaeError, match=r"truncated or altered \(SHA-512 .*, the published one is "):
-        with open_emoji(packages):
-            pass
+    assert "truncated or altered (SHA-512 " in refusal_of(packages)
