@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from mxqvae.audit import folder_audit, regions, score_table
+from mxqvae.audit import chunk_audit, folder_audit, regions, score_table
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.folder_audit import FolderAudit, audit_folder
 from mxqvae.audit.preparation import decode_image
@@ -66,19 +66,19 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
     small_chunks: None,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    real, calls = folder_audit.audit_chunk, []
+    real, calls = chunk_audit.audit_pairs, []
 
-    def stopping(auditor: PairAuditor, chunk: pair_source.Chunk) -> list[ScoredPair]:
+    def stopping(auditor: PairAuditor, pairs: list[pair_source.FoundPair]) -> list[ScoredPair]:
         if len(calls) == 2:
             raise KeyboardInterrupt
-        calls.append(chunk.number)
-        return real(auditor, chunk)
+        calls.append(len(pairs))
+        return real(auditor, pairs)
 
-    monkeypatch.setattr(folder_audit, "audit_chunk", stopping)
+    monkeypatch.setattr(chunk_audit, "audit_pairs", stopping)
     with pytest.raises(KeyboardInterrupt):
         audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
     assert not (tmp_path / "out" / "scores.parquet").exists()
-    monkeypatch.setattr(folder_audit, "audit_chunk", real)
+    monkeypatch.setattr(chunk_audit, "audit_pairs", real)
     audit = audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
     out, whole = finished
     for name in ("scores.parquet", "scores.csv", "report.html", "regions.parquet", "audit.json"):
@@ -87,11 +87,28 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
     assert audit.num_new < 60
 
 
+def test_several_processes_make_the_same_table(
+    finished: tuple[Path, FolderAudit],
+    auditor: PairAuditor,
+    dirty: Path,
+    tmp_path: Path,
+    small_chunks: None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(folder_audit, "FEW_ROWS", 0)
+    monkeypatch.setattr(chunk_audit, "PAIRS_AT_A_TIME", 13)
+    out = tmp_path / "out"
+    audit = audit_folder(auditor, open_pairs(dirty), out, num_worst=NUM_WORST, num_processes=2)
+    for name in ("scores.parquet", "scores.csv", "report.html", "regions.parquet", "audit.json"):
+        assert (out / name).read_bytes() == (finished[0] / name).read_bytes()
+    assert audit.num_new == 60
+
+
 def test_a_finished_audit_is_not_run_again(
     finished: tuple[Path, FolderAudit], auditor: PairAuditor, dirty: Path, monkeypatch: pytest.MonkeyPatch
 ):
     out, whole = finished
-    monkeypatch.setattr(folder_audit, "audit_chunk", None)
+    monkeypatch.setattr(chunk_audit, "audit_pairs", None)
     report = (out / "report.html").read_bytes()
     audit = audit_folder(auditor, open_pairs(dirty), out, num_worst=NUM_WORST)
     assert (audit.summary, audit.num_new) == (whole.summary, 0)

@@ -20,6 +20,7 @@ from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
     NUM_ATTEMPTS_THAT_KEEP,
+    SHIPPED_WEIGHTS,
     GenerationConfig,
     PairGenerator,
     SampledPairs,
@@ -371,7 +372,8 @@ class TestHub:
                 f"weights {name!r} are neither a folder nor a hub repository within reach ("
             )
             assert message.endswith(
-                "; give a folder that training wrote, or leave the option out to take the shipped weights"
+                "; give a folder that training wrote, emoji-cpu, or nothing for the shipped weights of "
+                "Caption MNIST"
             )
 
     def test_a_repository_is_downloaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -384,6 +386,12 @@ class TestHub:
         monkeypatch.setattr(pipeline, "snapshot_download", download)
         assert find_weights("somebody/pairs") == folder
         assert asked == ["somebody/pairs"]
+
+    def test_shipped_weights_are_found_by_name(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(pipeline, "snapshot_download", pytest.fail)
+        assert find_weights("emoji-cpu") == SHIPPED_WEIGHTS.with_name("emoji-cpu")
+        sampled = next(PairGenerator.from_pretrained("emoji-cpu").sample(2))
+        assert sampled.images.shape == (2, 64, 64, 3)
 
     def test_a_folder_is_preferred(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(pipeline, "snapshot_download", pytest.fail)

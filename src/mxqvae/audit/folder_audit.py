@@ -21,11 +21,12 @@ from typing import Any
 import torch
 
 from mxqvae.audit.auditor import PairAuditor
+from mxqvae.audit.chunk_audit import audit_chunks
 from mxqvae.audit.preparation import OF_THE_WEIGHTS, decode_image, kind_of, prepare
 from mxqvae.audit.regions import heat_map, write_regions
 from mxqvae.audit.report import ReportedPair, write_report
 from mxqvae.audit.score_table import ScoredPair, join_parts, read_scores, write_part
-from mxqvae.data.pair_source import Chunk, PairFolder
+from mxqvae.data.pair_source import CHUNK_SIZE, PairFolder
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.output_folder import check_output_folder, check_sources_stay, new_output_folder
@@ -36,6 +37,8 @@ VERSION = 2
 RECORD_FILE, SCORES_FILE, TEXT_FILE, REPORT_FILE = "audit.json", "scores.parquet", "scores.csv", "report.html"
 REGIONS_FILE = "regions.parquet"
 PARTS_FOLDER = "parts"
+FEW_ROWS = 2 * CHUNK_SIZE
+"""Rows that take no longer than it takes to start processes."""
 PAIRS_TRIED = 20
 """Pairs that are read at a time until one is found that can be audited."""
 
@@ -74,6 +77,7 @@ def audit_folder(
     out: Path,
     *,
     num_worst: int,
+    num_processes: int = 1,
     overwrite: bool = False,
     progress: Progress = NoProgress(),
 ) -> FolderAudit:
@@ -83,6 +87,7 @@ def audit_folder(
 
     Args:
         num_worst: Pairs in the report.
+        num_processes: That share the work, see `audit_chunks`; of few rows one does all.
         overwrite: Replace what `out` holds, if it is not this audit, which goes on.
 
     Raises:
@@ -94,11 +99,11 @@ def audit_folder(
     num_new, start = 0, time.monotonic()
     if not (out / SCORES_FILE).is_file():
         num_parts = _count_parts(parts)
-        with progress.task(
-            "audit", total=source.num_rows, unit="rows", done=_rows_before(source, num_parts)
-        ) as advance:
-            for chunk in source.chunks(num_parts):
-                scored = audit_chunk(auditor, chunk)
+        num_done = sum(source.chunk_sizes()[:num_parts])
+        processes = num_processes if source.num_rows - num_done > FEW_ROWS else 1
+        with progress.task("audit", total=source.num_rows, unit="rows", done=num_done) as advance:
+            chunks = source.chunks(num_parts)
+            for chunk, scored in audit_chunks(auditor, chunks, num_processes=processes):
                 write_part(_part(parts, chunk.number), scored)
                 num_new += len(scored)
                 advance(chunk.num_rows)
@@ -116,25 +121,6 @@ def audit_folder(
     write_regions(out / REGIONS_FILE, ((pair.scored, pair.regions) for pair in reported))
     _write_record(out, _read_record(out) | {"summary": asdict(summary)})
     return FolderAudit(summary=summary, num_new=num_new, seconds=seconds)
-
-
-def audit_chunk(auditor: PairAuditor, chunk: Chunk) -> list[ScoredPair]:
-    """The rows of the table for the pairs of a chunk, in their order."""
-    prepared = prepare(chunk.pairs, auditor.tokenizer, auditor.image_size)
-    captions = [chunk.pairs[place].caption for place in prepared.places]
-    audited = dict(zip(prepared.places, auditor.audit(prepared.images, captions), strict=True))
-    rows = []
-    for place, (key, _, caption) in enumerate(chunk.pairs):
-        pair = audited.get(place)
-        if pair is None:
-            rows.append(ScoredPair(key, caption, *(None,) * 5, problem=prepared.problems[place]))
-            continue
-        words = [word.text_in(caption) for word in pair.words]
-        worst = None if pair.worst_word is None else words[pair.worst_word]
-        rows.append(
-            ScoredPair(key, caption, pair.score, worst, pair.proposed_caption, words, pair.word_bits, None)
-        )
-    return rows
 
 
 def summary_lines(summary: AuditSummary) -> list[str]:
@@ -218,11 +204,6 @@ def _part(parts: Path, number: int) -> Path:
 def _count_parts(parts: Path) -> int:
     """Parts from number 0 on without a gap."""
     return next(number for number in itertools.count() if not _part(parts, number).is_file())
-
-
-def _rows_before(source: PairFolder, chunk: int) -> int:
-    """Rows of the chunks before number `chunk`."""
-    return sum(source.chunk_sizes()[:chunk])
 
 
 def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSummary, list[ScoredPair]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import TextOrNone, at_least
+from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
@@ -24,6 +24,7 @@ def audit(
     weights: TextOrNone = None,
     split: TextOrNone = None,
     num_worst: int = 200,
+    processes: IntOrNone = None,
     json: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -36,16 +37,19 @@ def audit(
     Args:
         pairs: Folder of a data set, which `mxqvae data` makes, or one that `mxqvae sample` wrote.
         out: Folder to write.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         split: The split of a data set; without it, all of them.
         num_worst: Pairs in the report.
+        processes: Processes that share the work; without it, one for each core. The result is the same.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content; an audit of the same pairs by the same weights goes on.
     """
     at_least(0, num_worst=num_worst)
+    at_least(1, processes=processes)
 
     from mxqvae.audit.auditor import PairAuditor
     from mxqvae.audit.folder_audit import REPORT_FILE, audit_folder, summary_lines
+    from mxqvae.data.captioned_images.reading import num_cores
     from mxqvae.data.pair_source import open_pairs
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
     from mxqvae.progress import NoProgress, progress_on
@@ -55,7 +59,15 @@ def audit(
     if not auditor.has_seen_lies:
         print(NO_LIES_SEEN, file=sys.stderr)
     progress = NoProgress() if json else progress_on()
-    done = audit_folder(auditor, source, out, num_worst=num_worst, overwrite=overwrite, progress=progress)
+    done = audit_folder(
+        auditor,
+        source,
+        out,
+        num_worst=num_worst,
+        num_processes=processes or num_cores(),
+        overwrite=overwrite,
+        progress=progress,
+    )
     if json:
         print(json_format.dumps(dataclasses.asdict(done), indent=2, allow_nan=False))
     else:

@@ -48,7 +48,7 @@ def complete(
         hide_captions: Take the images of the folder only, each once.
         num_answers: Answers to each pair.
         seed: Seed of every answer.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         changes: Another value for a field of the search, such as guidance=2 (how closely images follow given
             words; 1: as learned), num_captions=64 or num_images=64 (candidates of an answer), num_attempts=8
             (how often so many are drawn at most) or sampling.temperature=0.9.

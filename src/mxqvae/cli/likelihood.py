@@ -28,7 +28,7 @@ def likelihood(
     Args:
         data: Folder of the data set that the model was trained on.
         split: Split to measure; pairs of which a half is not known are left out.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         table: Parquet file to write with a row for each pair: its number, caption, bits of the image's codes,
             of the caption's codes, and of the words.
         out: JSON file to write all figures to.

@@ -29,7 +29,7 @@ def reconstruction(
 
     Args:
         data: Folder of the data set that the model was trained on.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         samples: Folder that `mxqvae sample` wrote, for the Frechet distance of its images too.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.

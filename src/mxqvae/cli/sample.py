@@ -42,7 +42,7 @@ def sample(
         num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
         max_word_bits: Draw a pair anew, 7 times at most, while stage 1 finds a word of it dearer; inf: never.
         max_caption_code_bits: The same for codes of the caption that the prior finds dearer; inf: never.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """

@@ -37,8 +37,11 @@ from mxqvae.prior.reader import CaptionReader, ReaderConfig
 from mxqvae.prior.sampling import Block, SamplingConfig, check_sampling, draw_samples, sample_blocks
 from mxqvae.prior.transformer import Prior, PriorConfig
 
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "caption-mnist-cpu"
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+SHIPPED_WEIGHTS = _WEIGHTS / "caption-mnist-cpu"
 """Caption MNIST, `cpu` preset, trained by the recipe caption-mnist-cpu."""
+SHIPPED_BESIDE = {"emoji-cpu": _WEIGHTS / "emoji-cpu"}
+"""Further weights in the package, found by their names: emoji, trained by the recipe pairs-cpu."""
 NUM_ATTEMPTS_THAT_KEEP = 2
 """Attempts to draw a pair anew that keep a plausible caption, where captions are drawn first.
 
@@ -301,20 +304,23 @@ class PairGenerator:
 
 
 def find_weights(weights: str | Path) -> Path:
-    """The folder of `weights`: itself, or a download of the hub repository of that name.
+    """The folder of `weights`: itself, that of shipped weights, or a download of a hub repository.
 
     Raises:
-        MxqvaeError: There is neither.
+        MxqvaeError: There is none of that name.
     """
     if Path(weights).is_dir():
         return Path(weights)
+    if str(weights) in SHIPPED_BESIDE:
+        return SHIPPED_BESIDE[str(weights)]
     try:
         return Path(snapshot_download(str(weights)))
     except Exception as error:  # the hub's client raises errors of many libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MxqvaeError(
             f"weights {str(weights)!r} are neither a folder nor a hub repository within reach ({reason}); "
-            "give a folder that training wrote, or leave the option out to take the shipped weights"
+            f"give a folder that training wrote, {', '.join(SHIPPED_BESIDE)}, or nothing for the shipped "
+            "weights of Caption MNIST"
         ) from None
 
 
