@@ -47,6 +47,7 @@ from mxqvae.evaluation.image_quality import ImageQualityScore, SetDistance
 from mxqvae.evaluation.likelihood import Bits, LikelihoodScore
 from mxqvae.evaluation.memorization import FoundNeighbours, score_neighbours
 from mxqvae.evaluation.nearest_images import Neighbours
+from mxqvae.evaluation.retrieval import Recall, RetrievalScore
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
@@ -57,7 +58,16 @@ from mxqvae.recipes import RECIPES, Recipe, find_recipe
 from mxqvae.recipes.presets import cpu_prior, reader
 from mxqvae.recipes.recipe import ReaderRecipe
 from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS, TABLE1_ROWS, TABLE2_ROWS
-from mxqvae.results import Cost, ReconstructionResult, Table1Result, Table2Figures, Table2Result
+from mxqvae.results import (
+    Cost,
+    PairsFigures,
+    PairsResult,
+    PairsUsed,
+    ReconstructionResult,
+    Table1Result,
+    Table2Figures,
+    Table2Result,
+)
 from mxqvae.training.loop import TrainingConfig
 
 # No deadline: a busy machine is not a wrong result.
@@ -371,6 +381,50 @@ def reconstruction_result(run_of: Callable[..., dict[str, Any]]) -> Reconstructi
             feature_space="mean colours",
             reconstructed=distance,
             samples=None,
+        ),
+    )
+
+
+@pytest.fixture
+def pairs_result(
+    run_of: Callable[..., dict[str, Any]], reconstruction_result: ReconstructionResult
+) -> PairsResult:
+    """Made-up pairs: 45 of 100 captions find their image, of real ones 50; half of the samples are near."""
+    run = run_of("pairs")
+    run.update(name="pairs-things-photos-cpu-seed7", recipe="photos-cpu")
+
+    def recall(share: float) -> Recall:
+        return Recall(num_pairs=100, recall_at_1=share, recall_at_5=1.0, cosine=0.5)
+
+    distances = torch.tensor([0.1, 0.2], dtype=torch.float64)
+    neighbours = Neighbours(indices=torch.tensor([0, 1]), distances=distances)
+    bits = [
+        Bits(num_codes=number, per_pair=2.0 * number, standard_error=1.0, per_code=2.0)
+        for number in (72, 64, 8)
+    ]
+    return PairsResult(
+        **run,
+        data_set="things",
+        pairs=PairsUsed(
+            num_training_images=30,
+            num_training_captions=40,
+            captioned_share=1.0,
+            num_test_images=20,
+            image_size=64,
+        ),
+        figures=PairsFigures(
+            retrieval=RetrievalScore(
+                embedding="a made-up one",
+                num_candidates=100,
+                samples=recall(0.45),
+                ceiling=recall(0.5),
+                floor=recall(0.01),
+            ),
+            memorization=score_neighbours(FoundNeighbours(neighbours, neighbours, 2)),
+            image_quality=reconstruction_result.figures,
+            likelihood=LikelihoodScore(
+                num_pairs=2, all_codes=bits[0], image_codes=bits[1], text_codes=bits[2]
+            ),
         ),
     )
 

@@ -24,6 +24,7 @@ from mxqvae.evaluation.diversity import DiversityScore
 from mxqvae.evaluation.image_quality import ImageQualityScore
 from mxqvae.evaluation.likelihood import LikelihoodScore
 from mxqvae.evaluation.memorization import MemorizationScore
+from mxqvae.evaluation.retrieval import RetrievalScore
 from mxqvae.evaluation.similarity import SimilarityComparison
 from mxqvae.output_file import new_output_file
 
@@ -43,7 +44,7 @@ class Cost:
     degree: float = 0.0
     """Build of the Degree sets."""
     judge: float = 0.0
-    """Training of the judge."""
+    """Training of the judge, or of the joint embedding that stands in its place."""
     autoencoder: float
     """Training of stage 1; of all parts, where rows share them."""
     prior: float = 0.0
@@ -159,7 +160,7 @@ class Table2Result(Run):
 
 @configuration
 class PairsUsed:
-    """The pairs of a row of Table 3."""
+    """What a set of captioned images held."""
 
     num_training_images: int
     """Images for training."""
@@ -207,12 +208,41 @@ class ReconstructionResult(Run):
     """Reconstructed images beside what went in."""
 
 
-Result = Table1Result | Table2Result | Table3Result | ReconstructionResult
+@configuration
+class PairsFigures:
+    """A recipe on captioned images, without a judge that knows what they show."""
+
+    retrieval: RetrievalScore
+    """Sampled captions that find their image, beside real ones."""
+    memorization: MemorizationScore
+    """How near samples come to training images, and real test images do."""
+    image_quality: ImageQualityScore
+    """Test images that stage 1 has encoded and decoded, and samples, beside real ones."""
+    likelihood: LikelihoodScore
+    """Bits of real test pairs under both stages."""
+
+
+@configuration
+class PairsResult(Run):
+    """A recipe on captioned images of any kind, as it was run."""
+
+    table: Literal["pairs"] = "pairs"
+    """The table it belongs to."""
+    data_set: str
+    """The captioned images that it was trained on."""
+    pairs: PairsUsed
+    """What the set held."""
+    figures: PairsFigures
+    """What came out."""
+
+
+Result = Table1Result | Table2Result | Table3Result | ReconstructionResult | PairsResult
 RESULTS: dict[str, type[Result]] = {
     "table1": Table1Result,
     "table2": Table2Result,
     "table3": Table3Result,
     "reconstruction": ReconstructionResult,
+    "pairs": PairsResult,
 }
 
 
@@ -264,7 +294,7 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
         # A set is scored with as many recipes as somebody likes.
-        is_of_a_set = isinstance(result, Table1Result | Table3Result | ReconstructionResult)
+        is_of_a_set = not isinstance(result, Table2Result)
         data_set = f"{result.data_set} {result.recipe}" if is_of_a_set else ""
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:

@@ -304,3 +304,11 @@ def test_reconstruction_trains_stage_1_of_both_recipes(run: Run, coloured_photos
         "To",
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pairs_takes_the_recipe_that_training_takes(run: Run, coloured_photos: Path, tmp_path: Path):
+    command = ("reproduce", "pairs", "--data", coloured_photos, "--data-set", "things", "--dry-run")
+    code, out, err = run(*command, "--work", tmp_path)
+    assert (code, out) == (2, "")
+    assert "20 images of the split 'test' have a caption, the measure needs 100; build it with" in err
+    assert list(tmp_path.iterdir()) == []

@@ -124,6 +124,7 @@ COMMANDS = (
     Command(("reproduce", "table1"), "rerun rows of Table 1 from the raw digits", "reproduce", "table1"),
     Command(("reproduce", "table2"), "rerun rows of Table 2 from the raw digits", "reproduce", "table2"),
     Command(("reproduce", "table3"), "train and score rows of Table 3 on your data", "reproduce", "table3"),
+    Command(("reproduce", "pairs"), "train, sample and measure your own pairs", "reproduce", "pairs"),
     Command(
         ("reproduce", "reconstruction"),
         "train stage 1 and measure what it makes of test images",

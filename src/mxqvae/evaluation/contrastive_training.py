@@ -13,6 +13,7 @@ from mxqvae.config import to_json
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.validation_split import split_validation
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import ContrastiveConfig, ContrastiveModel, JointEmbedding
 from mxqvae.progress import Progress
@@ -24,6 +25,10 @@ TRAINING = TrainingConfig(
     num_steps=3000, batch_size=256, learning_rate=1e-3, weight_decay=0.05, num_warmup_steps=200
 )
 """How it learns."""
+HELD_OUT_SHARE = 0.05
+"""Of the training pairs: by them the best weights are chosen."""
+HELD_OUT_AT_A_TIME = 64
+"""Of which each has to find its own."""
 STRIDES = (4, 2)
 """Of the image encoder's convolutions."""
 LONGEST_CAPTION = 64
@@ -67,6 +72,7 @@ def train_contrastive(
     """Train a joint embedding; the same call resumes an interrupted run.
 
     Training moves the images of each batch by a few pixels, all by the same amount: equal images stay equal.
+    A twentieth of the pairs is held out; the weights that tell these apart best are kept.
 
     Args:
         pairs: Real pairs; those known in part are left out.
@@ -86,15 +92,25 @@ def train_contrastive(
     token_ids = tokenizer.encode(pairs.captions)
     content = hashlib.sha256("\n".join(pairs.captions).encode())
     content.update(pairs.images.numpy().tobytes())
+    learned, held_out = split_validation(pairs, HELD_OUT_SHARE)
+
+    def batch_of(rows: Tensor) -> PairBatch:
+        return PairBatch(shift(pairs.images_of(learned[rows])), token_ids[learned[rows]])
+
     train(
         model,
-        lambda rows: PairBatch(shift(pairs.images_of(rows)), token_ids[rows]),
-        len(pairs),
+        batch_of,
+        len(learned),
         training,
         folder,
-        identity=to_json(config) + content.hexdigest(),
+        identity=f"{to_json(config)}{content.hexdigest()} {len(held_out)} held out",
         description="train contrastive",
         progress=progress,
+        held_out=[
+            PairBatch(pairs.images_of(rows), token_ids[rows])
+            for rows in held_out.split(HELD_OUT_AT_A_TIME)
+            if len(rows)
+        ],
     )
     return JointEmbedding(model, tokenizer)
 

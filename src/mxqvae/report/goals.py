@@ -8,7 +8,8 @@ from mxqvae.evaluation.consistency import CONFIDENCE_Z, ConsistencyScore
 from mxqvae.recipes import RECIPES
 from mxqvae.report import table1, table2
 from mxqvae.report.markdown import ABSENT, OUR_ROW, render_table, row_label
-from mxqvae.results import Table1Result, Table2Figures, Table2Result
+from mxqvae.report.own_pairs import share_of_ceiling
+from mxqvae.results import PairsResult, Table1Result, Table2Figures, Table2Result
 
 DEGREE_MARGIN = 0.005
 HEADER = ("Goal", "Poster", "Target", "Reached", "")
@@ -25,7 +26,11 @@ class Goal(NamedTuple):
     """None: open, as something was not measured yet."""
 
 
-def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> str:
+def render_goals(
+    table1_results: Sequence[Table1Result],
+    table2_results: Sequence[Table2Result],
+    pairs_results: Sequence[PairsResult] = (),
+) -> str:
     """The goals of our own row, and of the others beside it, each by its run of the lowest seed."""
     table1_runs, table2_runs = _by_row(table1_results), _by_row(table2_results)
     goals: list[Goal] = []
@@ -36,6 +41,8 @@ def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequenc
         goals += _table2_goals(table2_runs)
         goals += _sample_goals(table2_runs[OUR_ROW].figures)
         goals += _training_goals(table2_runs[OUR_ROW])
+    for run in pairs_results:
+        goals += _pairs_goals(run)
     marks = {True: "hit", False: "**miss**", None: "open"}
     return render_table(HEADER, [(*goal[:4], marks[goal.hit]) for goal in goals])
 
@@ -166,3 +173,21 @@ def _order(scores: Mapping[str, float]) -> str:
 
 def _distance(curve: Sequence[float], other: Sequence[float]) -> float:
     return fmean(abs(a - b) for a, b in zip(curve, other, strict=True))
+
+
+def _pairs_goals(run: PairsResult) -> Iterator[Goal]:
+    share, nearer = share_of_ceiling(run), run.figures.memorization.nearer_than_p05
+    yield Goal(
+        f"{run.data_set}: captions that find their image, samples over real test pairs",
+        ABSENT,
+        "≥ 80%",
+        ABSENT if share is None else f"{share:.1%}",
+        share is not None and share >= 0.8,
+    )
+    yield Goal(
+        f"{run.data_set}: samples nearer to a training image than 95% of test images",
+        ABSENT,
+        "≤ 5%",
+        f"{nearer:.1%}",
+        nearer <= 0.05,
+    )

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.report import reconstruction, table1, table2, table3
+from mxqvae.report import own_pairs, reconstruction, table1, table2, table3
 from mxqvae.report.goals import render_goals
 from mxqvae.report.runs import render_runs
 from mxqvae.results import (
     CAPTION_MNIST,
+    PairsResult,
     ReconstructionResult,
     Result,
     Table1Result,
@@ -64,11 +65,13 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     second = [result for result in results if isinstance(result, Table2Result)]
     third = [result for result in results if isinstance(result, Table3Result)]
     reconstructed = [result for result in results if isinstance(result, ReconstructionResult)]
+    pairs = [result for result in results if isinstance(result, PairsResult)]
     for runs, rows in (
         (first, table1.ROWS),
         (second, table2.POSTER),
         (third, table3.ROWS),
         (reconstructed, reconstruction.ROWS),
+        (pairs, own_pairs.ROWS),
     ):
         for run in runs:
             if run.row not in rows:
@@ -83,8 +86,9 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "table2": table2.render_table2(second),
         "table3": table3.render_table3(third),
         "reconstruction": reconstruction.render_reconstruction(reconstructed),
+        "pairs": own_pairs.render_pairs(pairs),
         "measures": table2.render_measures(second),
-        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second),
+        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second, pairs),
         "runs": render_runs(results),
     }
 

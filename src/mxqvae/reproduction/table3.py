@@ -19,26 +19,25 @@ from mxqvae.baselines.latent_pairs import (
 )
 from mxqvae.config import to_tree
 from mxqvae.data.batch import PairShape
-from mxqvae.data.captioned_images.shards import SplitCounts
 from mxqvae.data.pairs import PairDataset
-from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
 from mxqvae.evaluation.similarity import NUM_NEIGHBOURS, measure_similarity
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.generation.pipeline import PairGenerator
-from mxqvae.generation.sample_folder import read_sample_folder, write_sample_folder
+from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe, fitting_recipe
-from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
-from mxqvae.reproduction.rows import TABLE3_ROWS, Row, find_row, timed
+from mxqvae.reproduction.captioned_images import (
+    NUM_PICTURED,
+    NUM_SAMPLES,
+    CaptionedImagesReproduction,
+    num_captioned,
+)
+from mxqvae.reproduction.rows import TABLE3_ROWS, Row, find_row
 from mxqvae.reproduction.work_folder import Step
-from mxqvae.results import PairsUsed, Table3Result, write_result
+from mxqvae.results import Table3Result, write_result
 
-NUM_SAMPLES = 1000
-"""Pairs that are sampled and scored; the paper's number is not known."""
-NUM_PICTURED = 32
 BASELINE = "joint-gan-mmvae"
 
 
@@ -66,10 +65,11 @@ class Table3Reproduction(CaptionedImagesReproduction):
         if name == BASELINE:
             row = Row(label=row.label, recipe=self._baseline_recipe)
             made = [self._baseline_step()]
+            sampling = self._baseline_sampling_step(made[-1])
         else:
             row = Row(label=row.label, recipe=self.recipe)
             made = [*self.autoencoder_steps(self.recipe), self.prior_step(self.recipe)]
-        sampling = self._sampling_step(name, made[-1])
+            sampling = self.recipe_sampling_step(self.recipe, made[-1], self.num_samples)
         result = f"table3-{self.data_set}-{row.recipe}-seed{self.seed}"
         scoring = Step(
             name=f"{sampling.name}/table3",
@@ -90,23 +90,11 @@ class Table3Reproduction(CaptionedImagesReproduction):
         for split, fewest in ({"test": 2} | {self.reference_split: others}).items():
             if split not in splits:
                 raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
-            if (num := _num_captioned(splits[split])) < fewest:
+            if (num := num_captioned(splits[split])) < fewest:
                 raise MxqvaeError(
                     f"data set {self.data}: {num} images of the split {split!r} have a caption, Table 3 "
                     f"needs {fewest}; build it with another --test-share or with more captions"
                 )
-
-    def _pairs_used(self) -> PairsUsed:
-        manifest = self._manifest()
-        train, test = manifest.splits["train"], manifest.splits["test"]
-        return PairsUsed(
-            num_training_images=train.num_images,
-            num_training_captions=train.num_captions,
-            captioned_share=_num_captioned(train) / train.num_images,
-            num_test_images=_num_captioned(test),
-            image_size=manifest.config.image_size,
-            pairing_note=manifest.config.pairing_note,
-        )
 
     @property
     def _baseline_recipe(self) -> str:
@@ -144,35 +132,14 @@ class Table3Reproduction(CaptionedImagesReproduction):
             minutes=self.minutes(75),
         )
 
-    def _sampling_step(self, name: str, model: Step) -> Step:
-        recipe = self._baseline_recipe if name == BASELINE else self.recipe
-        out = self.work / f"{self.model_folder(recipe).name}-samples"
-
-        model_folder = self.model_folder(recipe)
-        drawn_as = None if name == BASELINE else find_recipe(recipe).generation
-
-        def sample() -> None:
-            if drawn_as is None:
-                batches = LatentPairGenerator.from_pretrained(model_folder).sample(
-                    self.num_samples, seed=self.seed
-                )
-            else:
-                generator = PairGenerator.from_pretrained(model_folder).to(find_device())
-                batches = generator.sample(self.num_samples, seed=self.seed, generation=drawn_as)
-            with self.progress.task("sample", total=self.num_samples, unit="pairs") as advance:
-                write_sample_folder(batches, out, seed=self.seed, overwrite=True, advance=advance)
-
-        return Step(
-            name=out.name,
-            cost="sampling",
-            made=out,
-            settings={
-                "model": model.settings,
-                "generation": None if drawn_as is None else to_tree(drawn_as),
-                "num_samples": self.num_samples,
-            },
-            run=lambda: timed(sample),
-            minutes=self.minutes(2),
+    def _baseline_sampling_step(self, model: Step) -> Step:
+        folder = self.model_folder(self._baseline_recipe)
+        return self.sampling_step(
+            folder.name,
+            model,
+            None,
+            lambda: LatentPairGenerator.from_pretrained(folder).sample(self.num_samples, seed=self.seed),
+            self.num_samples,
         )
 
     def _score(self, result: str, row: Row, made: list[Step]) -> float:
@@ -198,14 +165,9 @@ class Table3Reproduction(CaptionedImagesReproduction):
                 **run,
                 data_set=self.data_set,
                 references=self.reference_split,
-                pairs=self._pairs_used(),
+                pairs=self.pairs_used(),
                 figures=comparison,
             ),
             self.results,
         )
         return seconds
-
-
-def _num_captioned(split: SplitCounts) -> int:
-    """Images with a caption; every row has an image, a caption, or both."""
-    return split.num_images - split.num_images_without_caption

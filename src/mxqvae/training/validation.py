@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mxqvae.device import to_device
 from mxqvae.training.processes import num_processes, process_rank, sum_over_processes
 
-PATIENCE = 20
+PATIENCE = 10
 """Validations without a better one after which a run stops."""
 
 
