@@ -68,7 +68,7 @@ def train_autoencoder(
     pairs = PairDataset.from_parquet(data, "train")
     tokenizer = tokenizer_of(data, pairs.captions, recipe.caption_length)
     token_ids = tokenizer.encode(pairs.captions)
-    training = _fitted(recipe, recipe.autoencoder_training, len(pairs), seed, progress)
+    training = _fitted(recipe.autoencoder_training, len(pairs), recipe.max_epochs, seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.autoencoder_for(pairs.shape(tokenizer))
     if config.perceptual_weight:
@@ -139,7 +139,8 @@ def train_prior(
     run = out / "runs" / "prior"
     learned, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
     indices = learned.indices
-    training = _fitted(recipe, recipe.prior_training, len(indices), seed, progress)
+    max_epochs = _max_epochs_of_codes(recipe, held_out)
+    training = _fitted(recipe.prior_training, len(indices), max_epochs, seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.prior(autoencoder.config)
     model = Prior(config)
@@ -190,7 +191,8 @@ def train_reader(
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
     pairs, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
-    training = _fitted(recipe, recipe.reader.training, len(pairs.indices), seed, progress)
+    max_epochs = _max_epochs_of_codes(recipe, held_out)
+    training = _fitted(recipe.reader.training, len(pairs.indices), max_epochs, seed, progress)
     torch.manual_seed(training.seed)
     config = recipe.reader.config(autoencoder.config, prior.config)
     reader = CaptionReader(config)
@@ -356,20 +358,28 @@ def _reconstruction_sheet(
 
 
 def _fitted(
-    recipe: Recipe, training: TrainingConfig, num_pairs: int, seed: int | None, progress: Progress | None
+    training: TrainingConfig,
+    num_pairs: int,
+    max_epochs: int | None,
+    seed: int | None,
+    progress: Progress | None,
 ) -> TrainingConfig:
     """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
     if seed is not None:
         training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
-    if recipe.max_epochs is None:
+    if max_epochs is None:
         return training
-    fitted = within_epochs(training, num_pairs, recipe.max_epochs)
+    fitted = within_epochs(training, num_pairs, max_epochs)
     if fitted != training:
         (progress or NoProgress()).say(
             f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is "
-            f"then seen {recipe.max_epochs:,} times"
+            f"then seen {max_epochs:,} times"
         )
     return fitted
+
+
+def _max_epochs_of_codes(recipe: Recipe, held_out: CodedPairs) -> int | None:
+    return recipe.max_epochs_of_codes if len(held_out.indices) else recipe.max_epochs
 
 
 def _identity(config: Any, training: TrainingConfig, num_processes: int, data: str) -> str:

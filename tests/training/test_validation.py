@@ -56,8 +56,13 @@ class Teller:
 
 
 def run(folder: Path, model: Climber, **options: Any) -> float:
-    options = {"batch_of": lambda rows: rows, "identity": "climb", "description": "climb"} | options
-    return train(model, num_pairs=4, config=TRAINING, folder=folder, **({"held_out": HELD_OUT} | options))
+    defaults: dict[str, Any] = {
+        "batch_of": lambda rows: rows,
+        "identity": "climb",
+        "description": "climb",
+        "held_out": HELD_OUT,
+    }
+    return train(model, num_pairs=4, config=TRAINING, folder=folder, **(defaults | options))
 
 
 def log_of(folder: Path) -> list[dict[str, float]]:

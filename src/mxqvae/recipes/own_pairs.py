@@ -22,6 +22,8 @@ from mxqvae.training.loop import TrainingConfig
 _MAX_EPOCHS = 2_000
 """50 images with a caption each then take a tenth of the steps; 512 and more take all."""
 _HELD_OUT = 0.05
+_MAX_EPOCHS_OF_CODES = 60
+"""Emoji then take a quarter of the steps; 13,000 pairs and more take all."""
 
 _CPU = Recipe(
     description="Captioned images of any kind with the cpu preset: drawings, icons, signs",
@@ -40,6 +42,7 @@ _CPU = Recipe(
     reader=CPU_READER,
     max_epochs=_MAX_EPOCHS,
     held_out_share=_HELD_OUT,
+    max_epochs_of_codes=_MAX_EPOCHS_OF_CODES,
     generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
     minutes=(45, 45),
 )
@@ -93,6 +96,7 @@ OWN_PAIRS_RECIPES = {
         prior_training=TrainingConfig(num_steps=50_000, batch_size=128, learning_rate=5e-4),
         max_epochs=_MAX_EPOCHS,
         held_out_share=_HELD_OUT,
+        max_epochs_of_codes=_MAX_EPOCHS_OF_CODES,
         generation=GenerationConfig(sampling=SamplingConfig(top_k=10, top_p=1.0)),
         horizontal_flip=True,
     ),

@@ -53,6 +53,9 @@ class Recipe:
     held_out_share: float = 0.0
     """Share of the training pairs that stage 2 and the reader do not learn from: of their weights, those are
     kept that predict these pairs best. 0: none are held out, the last weights are kept."""
+    max_epochs_of_codes: int | None = None
+    """As `max_epochs`, of stage 2 and the reader where pairs are held out: so that the learning rate has
+    fallen by the time when they begin to learn the others by heart; none: no bound."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False

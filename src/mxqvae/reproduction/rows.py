@@ -234,6 +234,7 @@ class Reproduction(ABC):
             "training": to_tree(training),
             **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
             **({"held_out_share": recipe.held_out_share} if recipe.held_out_share else {}),
+            **({"max_epochs_of_codes": recipe.max_epochs_of_codes} if recipe.max_epochs_of_codes else {}),
         }
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
