@@ -209,6 +209,13 @@ def test_few_pairs_are_not_seen_without_end():
     assert {recipe.max_epochs for recipe in CAPTION_MNIST_RECIPES.values()} == {None}
 
 
+def test_own_pairs_are_held_out_and_those_of_the_tables_are_not():
+    assert {(r.held_out_share, r.max_epochs_of_codes) for r in OWN_PAIRS_RECIPES.values()} == {(0.05, 60)}
+    assert {(r.held_out_share, r.max_epochs_of_codes) for r in CAPTION_MNIST_RECIPES.values()} == {
+        (0.0, None)
+    }
+
+
 @pytest.mark.parametrize("name", ["pairs-cpu", "photos-cpu"])
 def test_a_recipe_for_an_auditor_differs_by_captions_that_lie(name: str):
     pairs = PairShape(500, 40, 64)

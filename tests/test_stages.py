@@ -311,6 +311,18 @@ class TestHeldOutPairs:
             assert f"kept are the weights of step {best['step']} of {log[-1]['step']}," in said.getvalue()
         PairGenerator.from_pretrained(out)
 
+    def test_what_bounds_the_epochs_is_what_is_known_of_learning_by_heart(
+        self, model: Path, holding_out: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior", "reader"))
+        training = dataclasses.replace(holding_out.prior_training, num_steps=9, batch_size=100)
+        bounded = dataclasses.replace(
+            holding_out, prior_training=training, max_epochs=1_000, max_epochs_of_codes=1
+        )
+        train_prior(bounded, caption_mnist_small, out)
+        last = json.loads((out / "runs" / "prior" / "log.jsonl").read_text().splitlines()[-1])
+        assert 4 <= last["step"] <= 5  # of 300 pairs, four fifths, mirrored too
+
     def test_they_are_not_learned_from(
         self, model: Path, holding_out: Recipe, caption_mnist_small: Path, tmp_path: Path
     ):
