@@ -5,6 +5,7 @@ import tomllib
 from importlib.metadata import requires, version
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
@@ -62,8 +63,10 @@ def test_the_citation_is_that_of_this_version():
     assert [author["family-names"] for author in paper["authors"]] == ["Lee", "Park", "Lee", "Choi"]
 
 
-def test_weights_fit_into_the_wheel():
-    weights = REPOSITORY / "src" / "mxqvae" / "weights"
+@pytest.mark.parametrize(
+    "weights", sorted((REPOSITORY / "src" / "mxqvae" / "weights").iterdir()), ids=lambda path: path.name
+)
+def test_weights_fit_into_the_wheel(weights: Path):
     files = [path for path in weights.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md"}
     assert sum(path.stat().st_size for path in files if path.suffix == ".safetensors") <= 15_000_000

@@ -2,7 +2,7 @@ import dataclasses
 from collections.abc import Callable
 
 from mxqvae.evaluation.retrieval import Recall
-from mxqvae.report.goals import render_goals
+from mxqvae.report.goals import render_pairs_goals
 from mxqvae.report.own_pairs import NOT_MEASURED, render_pairs, share_of_ceiling
 from mxqvae.results import PairsResult
 
@@ -40,8 +40,8 @@ def test_where_no_real_caption_finds_its_image_there_is_no_share(pairs_result: P
 
 
 def test_goals_are_held_against_what_was_reached(pairs_result: PairsResult, rows: Rows):
-    assert [line[2:] for line in rows(render_goals([], [], [pairs_result]))] == [
+    assert [line[2:] for line in rows(render_pairs_goals([pairs_result]))] == [
         ["≥ 80%", "90.0%", "hit"],
         ["≤ 5%", "50.0%", "**miss**"],
     ]
-    assert rows(render_goals([], [], [without_ceiling(pairs_result)]))[0][3:] == ["–", "**miss**"]
+    assert rows(render_pairs_goals([without_ceiling(pairs_result)]))[0][3:] == ["–", "**miss**"]

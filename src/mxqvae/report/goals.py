@@ -26,11 +26,7 @@ class Goal(NamedTuple):
     """None: open, as something was not measured yet."""
 
 
-def render_goals(
-    table1_results: Sequence[Table1Result],
-    table2_results: Sequence[Table2Result],
-    pairs_results: Sequence[PairsResult] = (),
-) -> str:
+def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> str:
     """The goals of our own row, and of the others beside it, each by its run of the lowest seed."""
     table1_runs, table2_runs = _by_row(table1_results), _by_row(table2_results)
     goals: list[Goal] = []
@@ -41,8 +37,15 @@ def render_goals(
         goals += _table2_goals(table2_runs)
         goals += _sample_goals(table2_runs[OUR_ROW].figures)
         goals += _training_goals(table2_runs[OUR_ROW])
-    for run in pairs_results:
-        goals += _pairs_goals(run)
+    return _render(goals)
+
+
+def render_pairs_goals(results: Sequence[PairsResult]) -> str:
+    """The goals of captioned images, which no poster tells of."""
+    return _render([goal for run in results for goal in _pairs_goals(run)])
+
+
+def _render(goals: Sequence[Goal]) -> str:
     marks = {True: "hit", False: "**miss**", None: "open"}
     return render_table(HEADER, [(*goal[:4], marks[goal.hit]) for goal in goals])
 

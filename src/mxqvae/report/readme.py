@@ -14,7 +14,7 @@ from pathlib import Path
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.report import own_pairs, reconstruction, table1, table2, table3
-from mxqvae.report.goals import render_goals
+from mxqvae.report.goals import render_goals, render_pairs_goals
 from mxqvae.report.runs import render_runs
 from mxqvae.results import (
     CAPTION_MNIST,
@@ -88,7 +88,8 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "reconstruction": reconstruction.render_reconstruction(reconstructed),
         "pairs": own_pairs.render_pairs(pairs),
         "measures": table2.render_measures(second),
-        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second, pairs),
+        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second),
+        "pairs-goals": render_pairs_goals(pairs),
         "runs": render_runs(results),
     }
 
