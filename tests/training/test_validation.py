@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mxqvae.training import loop, validation
 from mxqvae.training.loop import TrainingConfig, train
-from mxqvae.training.validation import Validation
+from mxqvae.training.validation import EarlyStopping, Validation
 
 
 class Losses(NamedTuple):
@@ -60,8 +60,9 @@ def run(folder: Path, model: Climber, **options: Any) -> float:
         "batch_of": lambda rows: rows,
         "identity": "climb",
         "description": "climb",
-        "held_out": HELD_OUT,
     }
+    if "validation" not in options:
+        options["validation"] = EarlyStopping(HELD_OUT)
     return train(model, num_pairs=4, config=TRAINING, folder=folder, **(defaults | options))
 
 
@@ -86,9 +87,18 @@ def test_the_weights_that_predict_held_out_pairs_best_are_kept(tmp_path: Path):
 
 def test_without_held_out_pairs_the_last_weights_are_kept(tmp_path: Path):
     model = Climber()
-    run(tmp_path, model, held_out=())
+    run(tmp_path, model, validation=None)
     assert model.weight.item() > 30
     assert "held_out" not in log_of(tmp_path)[-1]
+
+
+def test_a_validation_measures_and_changes_nothing(tmp_path: Path):
+    measured, alone, progress = Climber(), Climber(), Teller()
+    run(tmp_path / "measured", measured, validation=Validation(HELD_OUT), progress=progress)
+    run(tmp_path / "alone", alone, validation=None)
+    assert measured.weight.equal(alone.weight)
+    assert log_of(tmp_path / "measured")[-1]["held_out"] > 20
+    assert progress.lines == []
 
 
 def test_what_is_held_out_is_predicted_in_eval_mode(tmp_path: Path):
@@ -125,7 +135,7 @@ def test_a_run_that_ended_early_is_not_run_again(tmp_path: Path):
 
 
 def test_batches_count_by_their_size():
-    measured = Validation((torch.zeros(3), torch.full((1,), 8.0)), steps_between=1)
+    measured = EarlyStopping((torch.zeros(3), torch.full((1,), 8.0)))
     assert measured.best_loss == math.inf
     assert measured.measure(Climber().eval(), 1, torch.device("cpu")) == pytest.approx(2.0)
     assert (measured.best_loss, measured.best_step) == (2.0, 1)

@@ -18,6 +18,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import ContrastiveConfig, ContrastiveModel, JointEmbedding
 from mxqvae.progress import Progress
 from mxqvae.training.loop import TrainingConfig, train
+from mxqvae.training.validation import EarlyStopping
 
 VOCAB_SIZE = 2000
 """Subwords, most of which the captions of a few thousand images hold often enough to be learnt."""
@@ -97,6 +98,11 @@ def train_contrastive(
     def batch_of(rows: Tensor) -> PairBatch:
         return PairBatch(shift(pairs.images_of(learned[rows])), token_ids[learned[rows]])
 
+    batches = [
+        PairBatch(pairs.images_of(rows), token_ids[rows])
+        for rows in held_out.split(HELD_OUT_AT_A_TIME)
+        if len(rows)
+    ]
     train(
         model,
         batch_of,
@@ -106,11 +112,7 @@ def train_contrastive(
         identity=f"{to_json(config)}{content.hexdigest()} {len(held_out)} held out",
         description="train contrastive",
         progress=progress,
-        held_out=[
-            PairBatch(pairs.images_of(rows), token_ids[rows])
-            for rows in held_out.split(HELD_OUT_AT_A_TIME)
-            if len(rows)
-        ],
+        validation=EarlyStopping(batches) if batches else None,
     )
     return JointEmbedding(model, tokenizer)
 

@@ -51,11 +51,11 @@ class Recipe:
     max_epochs: int | None = None
     """How often the training of a part sees a pair, at most: few pairs take fewer steps; none: no bound."""
     held_out_share: float = 0.0
-    """Share of the training pairs that stage 2 and the reader do not learn from: of their weights, those are
-    kept that predict these pairs best. 0: none are held out, the last weights are kept."""
+    """Share of the training pairs that stage 2 and the reader do not learn from: the log tells how well they
+    are predicted, and so how far the others are learned by heart. 0: none are held out."""
     max_epochs_of_codes: int | None = None
-    """As `max_epochs`, of stage 2 and the reader where pairs are held out: so that the learning rate has
-    fallen by the time when they begin to learn the others by heart; none: no bound."""
+    """As `max_epochs`, of stage 2 and the reader where pairs are held out; none: no bound. Few epochs and the
+    samples resemble nothing, many and they are the training pairs (docs/emoji.md)."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.training.validation import Validation
+from mxqvae.training.validation import EarlyStopping, Validation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 """Its name in the folder of a run."""
@@ -29,7 +29,7 @@ def save_checkpoint(
     identity: str,
     validation: Validation | None = None,
 ) -> None:
-    """Write model, optimizer and `step` to `path`, atomically, and with a validation its best weights.
+    """Write model, optimizer and `step` to `path`, atomically, and the best weights of early stopping.
 
     Args:
         identity: What the run is (its configs as JSON); `load_checkpoint` refuses another.
@@ -38,11 +38,10 @@ def save_checkpoint(
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    if validation is not None:
+    if isinstance(validation, EarlyStopping):
         tensors |= {f"best.{name}": value for name, value in validation.best_weights.items()}
-        metadata |= {
-            "validation": json.dumps([validation.step, validation.best_step, validation.best_loss]),
-        }
+        numbers = [validation.step, validation.best_step, validation.num_since, validation.best_loss]
+        metadata |= {"early_stopping": json.dumps(numbers)}
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     with new_output_file(path) as partial:
         save_file(contiguous, partial, metadata=metadata)
@@ -76,8 +75,9 @@ def load_checkpoint(
             f"checkpoint {path} was written by another version of mxqvae; train into another folder"
         ) from None
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
-    if validation is not None and "validation" in metadata:
-        validation.step, validation.best_step, validation.best_loss = json.loads(metadata["validation"])
+    if isinstance(validation, EarlyStopping) and "early_stopping" in metadata:
+        numbers = json.loads(metadata["early_stopping"])
+        validation.step, validation.best_step, validation.num_since, validation.best_loss = numbers
         validation.best_weights = {
             name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")
         }

@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -88,12 +88,11 @@ def train(
     description: str,
     progress: Progress | None = None,
     on_checkpoint: Callable[[int], None] | None = None,
-    held_out: Sequence[Any] = (),
+    validation: Validation | None = None,
 ) -> float:
     """Train `model` in place; resumes from `folder`'s checkpoint if there is one.
 
-    It trains on the GPU where there is one, and comes back to the CPU. With held-out batches it ends with the
-    weights that predicted them best, and stops when they have not been predicted better for long.
+    It trains on the GPU where there is one, and comes back to the CPU.
 
     Args:
         model: A `Trainable` module, on the CPU.
@@ -104,7 +103,8 @@ def train(
         description: Name of the job in the progress bar.
         on_checkpoint: Called with the step after each checkpoint, the model on the CPU and in eval mode, to
             draw reconstructions, say.
-        held_out: Batches that training never sees.
+        validation: Measures batches that training never sees, at each line of the log; early stopping may end
+            the run, and chooses its weights.
 
     Returns:
         Seconds spent in training, earlier sessions of a resumed run included.
@@ -124,7 +124,6 @@ def train(
         fused=True,
     )
     checkpoint = folder / CHECKPOINT_FILE
-    validation = Validation(held_out, steps_between=LOG_EVERY) if held_out else None
     step = load_checkpoint(checkpoint, model, optimizer, identity, validation) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes)
     progress = progress if progress and writes else NoProgress()
@@ -166,12 +165,8 @@ def train(
             progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
             raise
     model.cpu().eval()
-    if validation is not None:
-        validation.restore(model)
-        progress.say(
-            f"kept are the weights of step {validation.best_step:,} of {step:,}, which predicted held-out "
-            f"pairs best (loss {validation.best_loss:.4f})"
-        )
+    if validation is not None and (said := validation.finish(model)) is not None:
+        progress.say(said)
     return log.seconds
 
 
