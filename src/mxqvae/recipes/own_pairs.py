@@ -43,14 +43,17 @@ _CPU = Recipe(
     max_epochs=_MAX_EPOCHS,
     held_out_share=_HELD_OUT,
     max_epochs_of_codes=_MAX_EPOCHS_OF_CODES,
-    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
-    minutes=(45, 45),
+    generation=GenerationConfig(
+        sampling=SamplingConfig(temperature=0.8, top_p=0.95), num_refinements=1, max_word_bits=2.0
+    ),
+    minutes=(60, 55),
 )
 
 _PHOTOS = replace(
     _CPU,
     description="Captioned photos with the cpu preset; training mirrors half of them",
     horizontal_flip=True,
+    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
 )
 
 
