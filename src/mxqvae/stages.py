@@ -45,7 +45,6 @@ from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, process_rank
-from mxqvae.training.validation import Validation
 
 PAIRS_AT_A_TIME = 250
 VALIDATED_AT_A_TIME = 64
@@ -165,7 +164,7 @@ def train_prior(
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
-            validation=_validation([batch.indices for batch in _in_batches(held_out)]),
+            held_out=[batch.indices for batch in _in_batches(held_out)],
         )
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
@@ -221,7 +220,7 @@ def train_reader(
             description="train reader",
             progress=progress,
             on_checkpoint=picture,
-            validation=_validation(_in_batches(held_out)),
+            held_out=_in_batches(held_out),
         )
     if process_rank() == 0:
         save_pretrained(out / "reader", config, reader)
@@ -329,10 +328,6 @@ def _training_codes(
     with new_output_file(path) as partial:
         save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
     return parts(indices)
-
-
-def _validation(batches: Sequence[Any]) -> Validation | None:
-    return Validation(batches) if batches else None
 
 
 def _in_batches(pairs: CodedPairs) -> list[CodedPairs]:

@@ -17,8 +17,7 @@ from mxqvae.data.validation_split import split_validation
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import ContrastiveConfig, ContrastiveModel, JointEmbedding
 from mxqvae.progress import Progress
-from mxqvae.training.loop import TrainingConfig, train
-from mxqvae.training.validation import EarlyStopping
+from mxqvae.training.loop import TrainingConfig, train, within_epochs
 
 VOCAB_SIZE = 2000
 """Subwords, most of which the captions of a few thousand images hold often enough to be learnt."""
@@ -26,8 +25,10 @@ TRAINING = TrainingConfig(
     num_steps=3000, batch_size=256, learning_rate=1e-3, weight_decay=0.05, num_warmup_steps=200
 )
 """How it learns."""
+MAX_EPOCHS = 60
+"""How often training sees a pair, at most."""
 HELD_OUT_SHARE = 0.05
-"""Of the training pairs: by them the best weights are chosen."""
+"""Of the training pairs: the log tells how many of these find each other."""
 HELD_OUT_AT_A_TIME = 64
 """Of which each has to find its own."""
 STRIDES = (4, 2)
@@ -73,7 +74,7 @@ def train_contrastive(
     """Train a joint embedding; the same call resumes an interrupted run.
 
     Training moves the images of each batch by a few pixels, all by the same amount: equal images stay equal.
-    A twentieth of the pairs is held out; the weights that tell these apart best are kept.
+    A twentieth of the pairs is held out, for the log. Few pairs take few steps, `MAX_EPOCHS`.
 
     Args:
         pairs: Real pairs; those known in part are left out.
@@ -87,13 +88,14 @@ def train_contrastive(
     if not len(pairs):
         raise MxqvaeError("no image has a caption to learn from; give a data set with captions")
     tokenizer = contrastive_tokenizer(pairs.captions)
+    learned, held_out = split_validation(pairs, HELD_OUT_SHARE)
+    training = within_epochs(training, len(learned), MAX_EPOCHS)
     config = contrastive_config(tokenizer, pairs.shape(tokenizer).image_size, training)
     torch.manual_seed(training.seed)
     model = ContrastiveModel(config)
     token_ids = tokenizer.encode(pairs.captions)
     content = hashlib.sha256("\n".join(pairs.captions).encode())
     content.update(pairs.images.numpy().tobytes())
-    learned, held_out = split_validation(pairs, HELD_OUT_SHARE)
 
     def batch_of(rows: Tensor) -> PairBatch:
         return PairBatch(shift(pairs.images_of(learned[rows])), token_ids[learned[rows]])
@@ -112,7 +114,7 @@ def train_contrastive(
         identity=f"{to_json(config)}{content.hexdigest()} {len(held_out)} held out",
         description="train contrastive",
         progress=progress,
-        validation=EarlyStopping(batches) if batches else None,
+        held_out=batches,
     )
     return JointEmbedding(model, tokenizer)
 

@@ -3,7 +3,6 @@
 Randomness is a function of (seed, step), see `training.loop`, so no random state is stored.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +14,27 @@ from torch.optim import Optimizer
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.training.validation import EarlyStopping, Validation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 """Its name in the folder of a run."""
 
 
-def save_checkpoint(
-    path: Path,
-    model: nn.Module,
-    optimizer: Optimizer,
-    step: int,
-    identity: str,
-    validation: Validation | None = None,
-) -> None:
-    """Write model, optimizer and `step` to `path`, atomically, and the best weights of early stopping.
+def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: int, identity: str) -> None:
+    """Write model, optimizer and `step` to `path`, atomically.
 
     Args:
         identity: What the run is (its configs as JSON); `load_checkpoint` refuses another.
     """
-    metadata = {"step": str(step), "identity": identity}
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    if isinstance(validation, EarlyStopping):
-        tensors |= {f"best.{name}": value for name, value in validation.best_weights.items()}
-        numbers = [validation.step, validation.best_step, validation.num_since, validation.best_loss]
-        metadata |= {"early_stopping": json.dumps(numbers)}
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     with new_output_file(path) as partial:
-        save_file(contiguous, partial, metadata=metadata)
+        save_file(contiguous, partial, metadata={"step": str(step), "identity": identity})
 
 
-def load_checkpoint(
-    path: Path, model: nn.Module, optimizer: Optimizer, identity: str, validation: Validation | None = None
-) -> int:
-    """Restore model and optimizer from `path`, and `validation`; returns the number of steps done.
+def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity: str) -> int:
+    """Restore model and optimizer from `path`; returns the number of steps done.
 
     Raises:
         MxqvaeError: A damaged file, or a checkpoint of another run or of another version's model.
@@ -75,12 +59,6 @@ def load_checkpoint(
             f"checkpoint {path} was written by another version of mxqvae; train into another folder"
         ) from None
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
-    if isinstance(validation, EarlyStopping) and "early_stopping" in metadata:
-        numbers = json.loads(metadata["early_stopping"])
-        validation.step, validation.best_step, validation.num_since, validation.best_loss = numbers
-        validation.best_weights = {
-            name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")
-        }
     return int(metadata["step"])
 
 

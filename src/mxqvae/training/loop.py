@@ -8,7 +8,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
 from mxqvae.training.processes import average_gradients, num_processes, process_rank
-from mxqvae.training.validation import Validation
+from mxqvae.training.validation import held_out_loss
 
 
 @configuration
@@ -88,7 +88,7 @@ def train(
     description: str,
     progress: Progress | None = None,
     on_checkpoint: Callable[[int], None] | None = None,
-    validation: Validation | None = None,
+    held_out: Sequence[Any] = (),
 ) -> float:
     """Train `model` in place; resumes from `folder`'s checkpoint if there is one.
 
@@ -103,8 +103,7 @@ def train(
         description: Name of the job in the progress bar.
         on_checkpoint: Called with the step after each checkpoint, the model on the CPU and in eval mode, to
             draw reconstructions, say.
-        validation: Measures batches that training never sees, at each line of the log; early stopping may end
-            the run, and chooses its weights.
+        held_out: Batches that training never sees: the log tells their loss.
 
     Returns:
         Seconds spent in training, earlier sessions of a resumed run included.
@@ -124,21 +123,21 @@ def train(
         fused=True,
     )
     checkpoint = folder / CHECKPOINT_FILE
-    step = load_checkpoint(checkpoint, model, optimizer, identity, validation) if checkpoint.exists() else 0
+    step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes)
     progress = progress if progress and writes else NoProgress()
     model.train()
 
     def save() -> None:
         if writes:
-            save_checkpoint(checkpoint, model, optimizer, step, identity, validation)
+            save_checkpoint(checkpoint, model, optimizer, step, identity)
 
     last_save = time.monotonic()
     with progress.task(
         description, total=config.num_steps * config.batch_size, unit="pairs", done=step * config.batch_size
     ) as advance:
         try:
-            while step < config.num_steps and not (validation and validation.is_over):
+            while step < config.num_steps:
                 torch.manual_seed((config.seed * 1_000_003 + step) * num_processes() + process_rank())
                 rows = batch_rows(step, num_pairs, config.batch_size, config.seed)
                 batch = to_device(batch_of(rows[process_rank() :: num_processes()]), device)
@@ -147,11 +146,10 @@ def train(
                     step += 1
                     log.add(losses)
                     if step % LOG_EVERY == 0 or step in (1, config.num_steps):
-                        measured = {"held_out": validation.measure(model, step, device)} if validation else {}
+                        measured = {"held_out": held_out_loss(model, held_out, device)} if held_out else {}
                         log.write(step, model, config.batch_size, measured)
                 advance(config.batch_size, f"loss {log.latest:.4f}")
-                is_last = step == config.num_steps or (validation is not None and validation.is_over)
-                if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or is_last:
+                if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or step == config.num_steps:
                     save()
                     last_save = time.monotonic()
                     if on_checkpoint is not None and writes:
@@ -165,8 +163,6 @@ def train(
             progress.say(f"stopped at step {step}; the same command resumes from {checkpoint}")
             raise
     model.cpu().eval()
-    if validation is not None and (said := validation.finish(model)) is not None:
-        progress.say(said)
     return log.seconds
 
 
