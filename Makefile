@@ -1,4 +1,4 @@
-# make demo         sample 64 image-caption pairs with the shipped weights and score them
+# make demo         sample 64 image-caption pairs with the shipped weights and score them, and some emoji
 # make test         the whole test suite
 # make checks       format, lint, types
 # make wheel-check  build the package, install it in an empty environment, run it there
@@ -20,8 +20,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/core.stamp
 	$(BIN)/mxqvae sample --num 64 --out demo/samples --overwrite
 	$(BIN)/mxqvae evaluate consistency demo/samples
+	$(BIN)/mxqvae sample --weights emoji-cpu --num 32 --out demo/emoji --overwrite
 	@echo
-	@echo "The pairs: demo/samples/contact_sheet.png"
+	@echo "The pairs: demo/samples/contact_sheet.png; emoji: demo/emoji/contact_sheet.png"
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
