@@ -23,7 +23,7 @@ from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
 from mxqvae.training.loop import TrainingConfig
 
 FEW = TrainingConfig(num_steps=3, batch_size=8, num_warmup_steps=1, bf16=False)
-TRAINING = LatentPairsTraining(mmvae=FEW, joint_gan=FEW, num_processes=1)
+TRAINING = LatentPairsTraining(mmvae=FEW, joint_gan=FEW)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def run(
         results=tmp_path / "results",
         data=data,
         data_set="digits",
-        baseline=LatentPairsTraining(mmvae=FEW, joint_gan=FEW, num_processes=1),
+        baseline=LatentPairsTraining(mmvae=FEW, joint_gan=FEW),
         num_samples=12,
         seed=3,
     )

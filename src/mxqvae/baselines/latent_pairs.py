@@ -33,9 +33,6 @@ from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.presets import cpu_image, short_runs
 from mxqvae.stages import NUM_PICTURED, PAIRS_AT_A_TIME, check_model_folder, tokenizer_of
 from mxqvae.training.loop import TrainingConfig, train
-from mxqvae.training.processes import companions, process_rank
-
-_REMEDY = "train it with `mxqvae train joint-gan`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +45,6 @@ class LatentPairsTraining:
         num_steps=20_000, batch_size=256, learning_rate=2e-4, weight_decay=0.0, bf16=False
     )
     """The JointGAN."""
-    num_processes: int = 2
-    """Processes that share each batch of the MMVAE; part of the training, since it decides the draws."""
     horizontal_flip: bool = False
     """Whether half of the images are mirrored, as those of the recipe that the baseline stands beside."""
 
@@ -88,8 +83,9 @@ class LatentPairGenerator:
         Raises:
             MxqvaeError: A file that is missing or damaged.
         """
-        mmvae = _load_mmvae(folder)
-        joint_gan = load_pretrained(folder / "joint_gan", JointGANConfig, JointGAN, _REMEDY)
+        remedy = "train it with `mxqvae train joint-gan`"
+        mmvae = load_pretrained(folder / "mmvae", MMVAEConfig, MMVAE, remedy)
+        joint_gan = load_pretrained(folder / "joint_gan", JointGANConfig, JointGAN, remedy)
         return cls(load_tokenizer(folder), mmvae, joint_gan)
 
     def sample(self, num: int, *, seed: int = 0, first: int = 0) -> Iterator[DecodedPairs]:
@@ -140,20 +136,19 @@ def train_latent_pairs(
     Raises:
         MxqvaeError: A data set of fewer than two whole pairs, or an `out` that holds something else.
     """
-    seconds = _train_mmvae(data, out, training, progress=progress)
-    return seconds + _train_joint_gan(data, out, training, progress=progress)
-
-
-def _train_mmvae(
-    data: Path, out: Path, training: LatentPairsTraining, *, progress: Progress | None = None
-) -> float:
     check_model_folder(out)
-    pairs, tokenizer = _read_pairs(data)
+    pairs = PairDataset.from_parquet(data, "train").whole()
+    if len(pairs) < 2:
+        raise MxqvaeError(
+            f"data set {data}: {len(pairs)} images with a caption; the baseline needs two or more"
+        )
+    tokenizer = tokenizer_of(data, pairs.captions, None)
     config = mmvae_config(pairs.shape(tokenizer))
     token_ids = tokenizer.encode(pairs.captions)
     torch.manual_seed(training.mmvae.seed)
     mmvae = MMVAE(config)
     run = out / "runs" / "mmvae"
+    learned_from = pairs.digest() + "mirrored" * training.horizontal_flip
 
     def batch_of(rows: Tensor) -> PairBatch:
         images = pairs.images_of(rows)
@@ -168,64 +163,39 @@ def _train_mmvae(
         with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
             contact_sheet(images, captions, columns=len(rows)).save(path, format="PNG")
 
-    with companions(training.num_processes, _train_mmvae, data, out, training):
-        seconds = train(
-            mmvae,
-            batch_of,
-            len(pairs),
-            training.mmvae,
-            run,
-            identity=_identity(config, training.mmvae, _learned_from(pairs, training)),
-            description="train mmvae",
-            progress=progress,
-            on_checkpoint=picture,
-        )
-    if process_rank() == 0:
-        tokenizer.save(out / TOKENIZER_FILE)
-        save_pretrained(out / "mmvae", config, mmvae)
-    return seconds
+    seconds = train(
+        mmvae,
+        batch_of,
+        len(pairs),
+        training.mmvae,
+        run,
+        identity=_identity(config, training.mmvae, learned_from),
+        description="train mmvae",
+        progress=progress,
+        on_checkpoint=picture,
+    )
+    tokenizer.save(out / TOKENIZER_FILE)
+    save_pretrained(out / "mmvae", config, mmvae)
 
-
-def _train_joint_gan(
-    data: Path, out: Path, training: LatentPairsTraining, *, progress: Progress | None = None
-) -> float:
-    """In this process alone: its layers are too small to gain by another."""
-    pairs, tokenizer = _read_pairs(data)
-    mmvae = _load_mmvae(out)
     # Mirrored images are further pairs, as they are for stage 2 of a recipe.
     views = [pairs.images_of, *([pairs.mirrored_images_of] if training.horizontal_flip else [])]
-    latents = encode_latents(mmvae, views, tokenizer.encode(pairs.captions), progress=progress)
-    config = JointGANConfig(joint_size=mmvae.config.joint_size)
+    latents = encode_latents(mmvae, views, token_ids, progress=progress)
+    gan_config = JointGANConfig(joint_size=config.joint_size)
     torch.manual_seed(training.joint_gan.seed)
-    joint_gan = JointGAN(config)
+    joint_gan = JointGAN(gan_config)
     joint_gan.standardise_by(latents)
-    learned_from = _learned_from(pairs, training) + str(training.mmvae)
-    seconds = train(
+    seconds += train(
         joint_gan,
         lambda rows: LatentPairs(latents.image[rows], latents.text[rows]),
         len(latents.image),
         training.joint_gan,
         out / "runs" / "joint_gan",
-        identity=_identity(config, training.joint_gan, learned_from),
+        identity=_identity(gan_config, training.joint_gan, learned_from + str(training.mmvae)),
         description="train joint gan",
         progress=progress,
     )
-    save_pretrained(out / "joint_gan", config, joint_gan)
+    save_pretrained(out / "joint_gan", gan_config, joint_gan)
     return seconds
-
-
-def _read_pairs(data: Path) -> tuple[PairDataset, CaptionTokenizer]:
-    """The whole training pairs, and their tokenizer."""
-    pairs = PairDataset.from_parquet(data, "train").whole()
-    if len(pairs) < 2:
-        raise MxqvaeError(
-            f"data set {data}: {len(pairs)} images with a caption; the baseline needs two or more"
-        )
-    return pairs, tokenizer_of(data, pairs.captions, None)
-
-
-def _learned_from(pairs: PairDataset, training: LatentPairsTraining) -> str:
-    return f"{pairs.digest()} {training.num_processes} processes" + " mirrored" * training.horizontal_flip
 
 
 def holds_latent_pairs(folder: Path) -> bool:
@@ -267,10 +237,6 @@ def encode_latents(
                 texts.append(text)
                 advance(len(rows))
     return LatentPairs(torch.cat(images), torch.cat(texts))
-
-
-def _load_mmvae(folder: Path) -> MMVAE:
-    return load_pretrained(folder / "mmvae", MMVAEConfig, MMVAE, _REMEDY)
 
 
 def _identity(config: MMVAEConfig | JointGANConfig, training: TrainingConfig, data: str) -> str:

@@ -120,7 +120,6 @@ class Table3Reproduction(CaptionedImagesReproduction):
             "joint_gan": to_tree(training.joint_gan),
             "model": to_tree(config),
             "joint_gan_model": to_tree(JointGANConfig(joint_size=config.joint_size)),
-            "processes": training.num_processes,
         }
         if mirrors:
             parts["horizontal_flip"] = mirrors
