@@ -4,14 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data.batch import PairShape
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation.image_features import EfficientNetFeatures
-from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.reproduction.own_pairs import OwnPairsReproduction
 from mxqvae.reproduction.table3 import Table3Reproduction
@@ -19,18 +16,13 @@ from mxqvae.results import PairsResult, read_result
 from mxqvae.training.loop import TrainingConfig
 
 
-class MeanColour:
-    """A feature space of three numbers, in place of one that takes seconds."""
-
-    name = "mean colours"
-
-    def extract(self, images: Tensor, description: str, *, progress: Progress = NoProgress()) -> Tensor:
-        return images.float().mean(dim=(1, 2)) / 255
-
-
 @pytest.fixture
 def run(
-    coloured_photos: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    coloured_photos: Path,
+    tiny_recipe: Recipe,
+    mean_colours: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> OwnPairsReproduction:
     """A reproduction with small models of images of 16 pixels."""
 
@@ -39,7 +31,6 @@ def run(
         return dataclasses.replace(tiny_recipe.autoencoder(pairs._replace(image_size=32)), image=image)
 
     monkeypatch.setitem(RECIPES, "photos-cpu", dataclasses.replace(tiny_recipe, autoencoder=autoencoder))
-    monkeypatch.setattr(EfficientNetFeatures, "from_package", MeanColour)
     return OwnPairsReproduction(
         work=tmp_path / "work",
         results=tmp_path / "results",
@@ -102,3 +93,12 @@ def test_a_data_set_without_test_images_is_named(run: OwnPairsReproduction, tmp_
     (tmp_path / "manifest.json").write_text(manifest.replace('"test": {', '"validation": {'))
     with pytest.raises(MxqvaeError, match="no split 'test'; it has train, validation"):
         dataclasses.replace(run, data=tmp_path).steps("photos-cpu")
+
+
+@pytest.mark.parametrize(("num_pairs", "minutes"), [(500, 80.0), (3_200, 20.0), (20_000, 80.0)])
+def test_few_pairs_are_planned_with_few_steps(
+    num_pairs: int, minutes: float, run: OwnPairsReproduction, monkeypatch: pytest.MonkeyPatch
+):
+    """Fewer than a thousand are seen 2,000 times, more 60 times, until all 6,000 steps are taken."""
+    monkeypatch.setattr(OwnPairsReproduction, "num_pairs", num_pairs)
+    assert run.prior_step("pairs-cpu").minutes == pytest.approx(minutes * (16 / 64) ** 2, abs=0.1)

@@ -4,31 +4,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch import Tensor
 
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data.batch import PairShape
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation.image_features import EfficientNetFeatures
-from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes import RECIPES, Recipe
 from mxqvae.reproduction.reconstruction import ReconstructionReproduction
 from mxqvae.results import ReconstructionResult, read_result
 
 
-class MeanColour:
-    """A feature space of three numbers, in place of one that takes seconds."""
-
-    name = "mean colours"
-
-    def extract(self, images: Tensor, description: str, *, progress: Progress = NoProgress()) -> Tensor:
-        return images.float().mean(dim=(1, 2)) / 255
-
-
 @pytest.fixture
 def reproduction(
-    coloured_photos: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    coloured_photos: Path,
+    tiny_recipe: Recipe,
+    mean_colours: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> ReconstructionReproduction:
     """A reproduction with small models of images of 16 pixels."""
 
@@ -42,7 +34,6 @@ def reproduction(
             tiny_recipe, autoencoder=lambda pairs, weight=weight: autoencoder(pairs, weight)
         )
         monkeypatch.setitem(RECIPES, name, recipe)
-    monkeypatch.setattr(EfficientNetFeatures, "from_package", MeanColour)
     return ReconstructionReproduction(
         work=tmp_path / "work",
         results=tmp_path / "results",

@@ -46,7 +46,7 @@ _CPU = Recipe(
     generation=GenerationConfig(
         sampling=SamplingConfig(temperature=0.8, top_p=0.95), num_refinements=1, max_word_bits=2.0
     ),
-    minutes=(60, 55),
+    minutes=(60, 80),
 )
 
 _PHOTOS = replace(

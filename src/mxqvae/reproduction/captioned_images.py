@@ -57,6 +57,11 @@ class CaptionedImagesReproduction(Reproduction):
         """What the manifest says."""
         return self._manifest().config.image_size
 
+    @property
+    def num_pairs(self) -> int:
+        """The training captions that the manifest counts."""
+        return self._manifest().splits["train"].num_captions
+
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """What the manifest says, whatever the recipe."""
         tokenizer = self._manifest().tokenizer

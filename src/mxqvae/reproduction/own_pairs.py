@@ -12,7 +12,7 @@ from mxqvae.config import to_tree
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import JointEmbedding
-from mxqvae.evaluation.contrastive_training import TRAINING, train_contrastive
+from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
 from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
@@ -34,7 +34,7 @@ from mxqvae.reproduction.rows import TABLE3_ROWS, Row, timed
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import PairsFigures, PairsResult, write_result
 from mxqvae.stages import reconstruct_images
-from mxqvae.training.loop import TrainingConfig
+from mxqvae.training.loop import TrainingConfig, within_epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
     def _embedding_step(self) -> Step:
         """The joint embedding, shared by all recipes: it reads real training pairs alone."""
         out, training = self.work / self._embedding_folder, replace(self.embedding, seed=self.seed)
+        fitted = within_epochs(training, self.num_pairs, MAX_EPOCHS)
 
         def train() -> None:
             pairs = PairDataset.from_parquet(self.data, "train")
@@ -99,7 +100,7 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
             made=out / "config.json",
             settings={**self.data_settings, "training": to_tree(training)},
             run=lambda: timed(train),
-            minutes=self.minutes(40),
+            minutes=self.minutes(round(30 * fitted.num_steps / training.num_steps, 1)),
         )
 
     def _score(self, result: str, recipe: str, made: list[Step]) -> float:

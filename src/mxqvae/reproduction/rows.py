@@ -15,6 +15,7 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.caption_mnist import IMAGE_SIZE, CaptionMnistConfig, build_caption_mnist, example_captions
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.validation_split import FEWEST_PAIRS
 from mxqvae.errors import MxqvaeError
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
@@ -23,7 +24,7 @@ from mxqvae.reproduction.work_folder import Step, WorkFolder, version_setting
 from mxqvae.results import Cost, list_versions
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
 from mxqvae.training.checkpoint import num_steps_done
-from mxqvae.training.loop import TrainingConfig
+from mxqvae.training.loop import TrainingConfig, within_epochs
 
 NUM_EXAMPLES = 1000
 """Captions that hold every word of the language."""
@@ -126,6 +127,11 @@ class Reproduction(ABC):
         """Whatever decides what these are, where they are others than stage 1's."""
         return {}
 
+    @property
+    def num_pairs(self) -> int | None:
+        """Pairs to learn from, about; none: enough for all steps of every recipe."""
+        return None
+
     @abstractmethod
     def pair_shape(self, recipe: Recipe) -> PairShape:
         """What the data set's pairs look like to the recipe's models."""
@@ -161,8 +167,8 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        minutes = recipe.minutes and _minutes_left(
-            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training
+        minutes = recipe.minutes and self._minutes_left(
+            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training, recipe.max_epochs
         )
         return [self._autoencoder_step(out, settings, self.minutes(minutes), train)]
 
@@ -183,9 +189,13 @@ class Reproduction(ABC):
                 recipe, self.prior_data_folder, out, seed=self.seed, progress=self.progress
             ),
             minutes=self.minutes(
-                _minutes_left(recipe.minutes[1], out / "runs" / "prior", recipe.prior_training)
-                if recipe.minutes
-                else None
+                recipe.minutes
+                and self._minutes_left(
+                    recipe.minutes[1],
+                    out / "runs" / "prior",
+                    recipe.prior_training,
+                    recipe.max_epochs_of_codes if self._are_held_out(recipe) else recipe.max_epochs,
+                )
             ),
         )
 
@@ -236,6 +246,18 @@ class Reproduction(ABC):
             **({"held_out_share": recipe.held_out_share} if recipe.held_out_share else {}),
             **({"max_epochs_of_codes": recipe.max_epochs_of_codes} if recipe.max_epochs_of_codes else {}),
         }
+
+    def _are_held_out(self, recipe: Recipe) -> bool:
+        return recipe.held_out_share > 0 and (self.num_pairs is None or self.num_pairs >= FEWEST_PAIRS)
+
+    def _minutes_left(
+        self, minutes: float, run: Path, training: TrainingConfig, max_epochs: int | None
+    ) -> float:
+        """What is left, by the checkpoint in the folder `run`, of a training that takes `minutes` in full."""
+        num_steps = training.num_steps
+        if max_epochs is not None and self.num_pairs is not None:
+            num_steps = within_epochs(training, self.num_pairs, max_epochs).num_steps
+        return round(minutes * max(0, num_steps - num_steps_done(run)) / training.num_steps, 1)
 
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
         """Both stages of a recipe for the data set."""
@@ -309,11 +331,6 @@ class CaptionMnistReproduction(Reproduction):
 
 def _built_with(config: CaptionMnistConfig) -> dict[str, Any]:
     return to_tree(config) | version_setting(caption_mnist.VERSION)
-
-
-def _minutes_left(minutes: float, run: Path, training: TrainingConfig) -> float:
-    """What is left of a training of `minutes` by the checkpoint in the folder `run`."""
-    return round(minutes * max(0.0, 1 - num_steps_done(run) / training.num_steps), 1)
 
 
 def timed(work: Callable[[], object]) -> float:
