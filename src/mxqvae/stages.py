@@ -358,21 +358,17 @@ def _reconstruction_sheet(
 
 
 def _fitted(
-    training: TrainingConfig,
-    num_pairs: int,
-    max_epochs: int | None,
-    seed: int | None,
-    progress: Progress | None,
+    training: TrainingConfig, num: int, max_epochs: int | None, seed: int | None, progress: Progress | None
 ) -> TrainingConfig:
     """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
     if seed is not None:
         training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
     if max_epochs is None:
         return training
-    fitted = within_epochs(training, num_pairs, max_epochs)
+    fitted = within_epochs(training, num, max_epochs)
     if fitted != training:
         (progress or NoProgress()).say(
-            f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is "
+            f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num:,} pairs is "
             f"then seen {max_epochs:,} times"
         )
     return fitted

@@ -109,9 +109,8 @@ OWN_PAIRS_RECIPES = {
         autoencoder=cpu_own_pairs_auditor,
     ),
     "photos-cpu-audit": replace(
-        _CPU,
+        _PHOTOS,
         description="photos-cpu whose stage 1 sees captions lie, to find such pairs by `mxqvae audit`",
         autoencoder=cpu_own_pairs_auditor,
-        horizontal_flip=True,
     ),
 }

@@ -216,7 +216,7 @@ class Reproduction(ABC):
             "commit": self.folder.commits(made),
             "hardware": self.folder.hardware(made),
             "versions": list_versions(),
-            "cost": Cost(**{kind: round(cost, 1) for kind, cost in costs.items()}),
+            "cost": Cost(**{kind: round(cost, 3) for kind, cost in costs.items()}),
             "date": datetime.date.today(),
         }
 

@@ -116,7 +116,7 @@ class WorkFolder:
     def _record(self, step: Step, seconds: float) -> None:
         record = {
             "settings": step.settings,
-            "seconds": round(seconds, 1),
+            "seconds": round(seconds, 3),
             "commit": self.commit,
             "hardware": describe_hardware(find_device()),
         }
