@@ -98,10 +98,11 @@ class JointGAN(nn.Module):
         fakes = torch.cat(self._generate(batch))
         classes = torch.arange(REAL + 1, device=fakes.device).repeat_interleave(len(batch.image))
         real = torch.cat(batch, 1).requires_grad_()
-        logits = self.critic(torch.cat([fakes.detach(), real])).float()
+        # Apart: the penalty is differentiated twice, and of real pairs alone.
+        of_real = self.critic(real).float()
+        logits = torch.cat([self.critic(fakes.detach()).float(), of_real])
         critic = F.cross_entropy(logits, classes)
-        real_score = logits[-len(real) :, REAL].sum()
-        (slope,) = torch.autograd.grad(real_score, real, create_graph=True)
+        (slope,) = torch.autograd.grad(of_real[:, REAL].sum(), real, create_graph=True)
         penalty = slope.float().square().sum(1).mean()
         frozen = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
         seen = functional_call(self.critic, frozen, (fakes,)).float()
