@@ -75,7 +75,7 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def sum_over_processes(values: Tensor) -> Tensor:
-    """The sum of `values` (on the CPU) over all processes, the same in each."""
+    """The sum over all processes of `values`, on the device that they train on; the same in each."""
     if num_processes() > 1:
         distributed.all_reduce(values)
     return values

@@ -23,11 +23,11 @@ def held_out_loss(model: Any, batches: Sequence[Any], device: torch.device) -> f
     """
     was_training = model.training
     model.eval()
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
     for batch in batches[process_rank() :: num_processes()]:
         size = len(batch[0]) if isinstance(batch, tuple) else len(batch)
         losses = model.loss(to_device(batch, device))
-        sums += torch.tensor([float(losses.total) * size, size], dtype=torch.float64)
+        sums += torch.stack([losses.total.double() * size, torch.tensor(size, device=device)])
     model.train(was_training)
     total, size = sum_over_processes(sums).tolist()
     return total / size
