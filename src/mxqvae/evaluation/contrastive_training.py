@@ -28,7 +28,7 @@ TRAINING = TrainingConfig(
 MAX_EPOCHS = 60
 """How often training sees a pair, at most."""
 HELD_OUT_SHARE = 0.05
-"""Of the training pairs: the log tells how many of these find each other."""
+"""Of the training pairs: the log tells their loss."""
 HELD_OUT_AT_A_TIME = 64
 """Of which each has to find its own."""
 STRIDES = (4, 2)

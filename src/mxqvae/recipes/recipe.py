@@ -54,8 +54,8 @@ class Recipe:
     """Share of the training pairs that stage 2 and the reader do not learn from: the log tells how well they
     are predicted, and so how far the others are learned by heart. 0: none are held out."""
     max_epochs_of_codes: int | None = None
-    """As `max_epochs`, of stage 2 and the reader where pairs are held out; none: no bound. Few epochs and the
-    samples resemble nothing, many and they are the training pairs (docs/emoji.md)."""
+    """As `max_epochs`, of stage 2 and the reader where pairs are held out; none: no bound. After few the
+    samples resemble nothing, after many the pairs are known by heart (docs/emoji.md)."""
     generation: GenerationConfig
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False
