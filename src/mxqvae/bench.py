@@ -29,6 +29,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import multiplies_bf16
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.convolution import DownsamplingConvolution, UpsamplingConvolution
+from mxqvae.layers.dropout import drop
 from mxqvae.layers.transformer import LONGEST_PLAIN_ATTENTION, TransformerConfig, plain_attention
 from mxqvae.prior.sampling import SamplingConfig, draw, filter_logits
 from mxqvae.prior.transformer import Prior, PriorConfig
@@ -107,6 +108,7 @@ def contests(batch_size: int) -> list[Contest]:
         *_convolutions(cpu.autoencoder.image, batch_size),
         *_attentions([cpu, paper], batch_size),
         *_quantizers([cpu, paper], batch_size),
+        *_prior_parts(cpu.prior, batch_size),
         *_models(cpu, batch_size),
     ]
 
@@ -164,7 +166,7 @@ def _gemm(dtype: torch.dtype) -> Contender:
 
 
 def _forward_backward(
-    function: Callable[..., Tensor], inputs: Iterable[Tensor], parameters: Iterable[Tensor], gflop: float
+    function: Callable[..., Tensor], inputs: Iterable[Tensor], parameters: Iterable[Tensor], work: float
 ) -> Contender:
     """The function, and the gradients of its parameters and of those inputs that want one."""
     inputs = list(inputs)
@@ -175,7 +177,7 @@ def _forward_backward(
             output = function(*inputs)
         return torch.autograd.grad(output, wanted, torch.ones_like(output))
 
-    return Contender(call, gflop)
+    return Contender(call, work)
 
 
 def _convolutions(image: ImageConfig, batch_size: int) -> Iterator[Contest]:
@@ -261,6 +263,30 @@ def _quantizers(presets: Sequence[_Preset], batch_size: int) -> Iterator[Contest
 
 def _nearest_by_distance(latents: Tensor, codebook: Tensor) -> Tensor:
     return torch.cdist(latents, codebook).argmin(1)
+
+
+def _prior_parts(config: PriorConfig, batch_size: int) -> Iterator[Contest]:
+    """What a training step of the prior does besides its layers' products, against torch's own way."""
+    length, width = config.sequence_length, config.transformer.width
+    hidden = torch.randn(batch_size, length, width, dtype=_precision(), requires_grad=True)
+    share = config.transformer.dropout
+    ours, theirs = (
+        _forward_backward(dropout, [hidden], [], batch_size)
+        for dropout in (partial(drop, share=share), partial(F.dropout, p=share))
+    )
+    yield Contest(f"Dropout of {length} x {width}: ours over torch's", "pairs", ours, theirs)
+
+    prior, targets = Prior(config), torch.randint(config.num_codes, (batch_size, length))
+
+    def all_at_once(hidden: Tensor) -> Tensor:
+        logits = prior.score(hidden, slice(length)).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    few, all_ = (
+        _forward_backward(loss, [hidden], prior.head.parameters(), batch_size)
+        for loss in (lambda hidden: prior.cross_entropy(hidden, targets), all_at_once)
+    )
+    yield Contest("Loss of the prior: few sequences at a time over all at once", "pairs", few, all_)
 
 
 def _models(preset: _Preset, batch_size: int) -> Iterator[Contest]:

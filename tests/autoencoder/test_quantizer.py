@@ -53,6 +53,17 @@ class TestEveryKind:
         torch.testing.assert_close(quantized.codes, quantizer.codebook[expected])
 
     @KINDS
+    @pytest.mark.parametrize("num", [1, 4, 1000])
+    def test_how_many_are_scored_at_a_time_changes_nothing(
+        self, config: QuantizerConfig, num: int, monkeypatch: pytest.MonkeyPatch
+    ):
+        quantizer, latents = build(config).eval(), latents_of(5)
+        expected = quantizer.nearest(latents)
+        monkeypatch.setattr("mxqvae.autoencoder.quantizer.LATENTS_AT_A_TIME", num)
+        assert quantizer.nearest(latents).equal(expected)
+        assert quantizer.nearest(latents[:0]).shape == (0, NUM_POSITIONS)
+
+    @KINDS
     def test_a_code_vector_quantizes_to_itself(self, config: QuantizerConfig):
         quantizer = build(config).eval()
         indices = torch.randperm(10).view(2, 5)

@@ -164,6 +164,18 @@ class TestCaptionFirst:
         surprise = torch.nn.functional.cross_entropy(prior.logits(indices).flatten(0, 1), indices.flatten())
         torch.testing.assert_close(prior.loss(indices).total, surprise)
 
+    def test_the_loss_is_that_of_all_sequences_at_once(self, monkeypatch: pytest.MonkeyPatch):
+        """Pairs without their captions are fewer codes: a mean of the parts' means would weigh them more."""
+        caption = CaptionFirstConfig(num_codes=3, share_left_out=0.5)
+        layers = dataclasses.replace(SMALL.transformer, dropout=0.0)
+        prior = Prior(dataclasses.replace(SMALL, transformer=layers, caption_first=caption))
+        indices, losses = torch.randint(9, (7, 11)), []
+        for num in (1, 2, 7):
+            monkeypatch.setattr("mxqvae.prior.transformer.SEQUENCES_AT_A_TIME", num)
+            torch.manual_seed(0)
+            losses.append(prior.loss(indices).total)
+        torch.testing.assert_close(losses, losses[:1] * 3)
+
     def test_in_training_captions_are_left_out_of_some_pairs(self):
         """Where they are left out of all, nothing is learned of them, nor from them."""
         always = dataclasses.replace(SMALL.transformer, dropout=0.0)
@@ -182,12 +194,14 @@ class TestCaptionFirst:
         caption = CaptionFirstConfig(num_codes=1, share_left_out=0.5)
         prior = Prior(dataclasses.replace(SMALL, num_codes=4, sequence_length=2, caption_first=caption))
         optimizer = torch.optim.AdamW(prior.parameters(), lr=1e-2)
-        for _ in range(150):
+        fading = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=250)
+        for _ in range(250):
             code = torch.randint(2, (64, 1))
             loss = prior.loss(torch.cat([code, code + 2], 1)).total
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            fading.step()
         prior.eval()
         shares = prior.logits(torch.tensor([[0, 2], [0, 3], [0, prior.start_index]]))[:, 0].softmax(-1)
         torch.testing.assert_close(

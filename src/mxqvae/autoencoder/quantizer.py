@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from mxqvae.config import configuration
 
+LATENTS_AT_A_TIME = 512
+"""Latents whose scores for all codes are held at once."""
+
 
 class Quantized(NamedTuple):
     """What the quantizer makes of latents."""
@@ -69,9 +72,13 @@ class VectorQuantizer(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Index of the code vector nearest to each latent (..., D); returns (...), int64."""
         # argmin |z - e|^2 = argmax (z·e - |e|^2 / 2): one addmm, |z|^2 drops out.
-        flat = latents.detach().reshape(-1, latents.shape[-1])
-        scores = torch.addmm(-self.codebook.detach().square().sum(1) / 2, flat, self.codebook.detach().t())
-        return scores.argmax(dim=1).view(latents.shape[:-1])
+        flat, codebook = latents.detach().reshape(-1, latents.shape[-1]), self.codebook.detach()
+        offsets = -codebook.square().sum(1) / 2
+        # A few latents at a time: the scores of all would not fit the cache.
+        nearest = [
+            torch.addmm(offsets, few, codebook.t()).argmax(dim=1) for few in flat.split(LATENTS_AT_A_TIME)
+        ]
+        return torch.cat(nearest).view(latents.shape[:-1])
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Code vectors (..., D) of `indices` (...)."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
+from mxqvae.layers.dropout import Dropout, drop
 
 LONGEST_PLAIN_ATTENTION = 128
 """Keys up to which two matmuls and a softmax beat the fused kernel on a CPU (measured: `mxqvae bench`)."""
@@ -49,7 +50,7 @@ def plain_attention(query: Tensor, keys: Tensor, values: Tensor, *, causal: bool
     if causal:
         future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
         scores = scores.masked_fill(future, float("-inf"))
-    return F.dropout(scores.softmax(dim=-1).to(values.dtype), dropout) @ values
+    return drop(scores.softmax(dim=-1).to(values.dtype), dropout) @ values
 
 
 class Attention(nn.Module):
@@ -119,7 +120,7 @@ class TransformerLayer(nn.Module):
             nn.Linear(4 * config.width, config.width),
         )
         self.feedforward_norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, memory: Tensor | None = None) -> Tensor:
         """Transform `x` (B, T, W), reading `memory` (B, S, W) if it was built to; returns (B, T, W)."""

@@ -15,7 +15,6 @@ B batch, P sequences, T codes of a pair, L words, W the prior's width, K codes o
 from typing import Annotated, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -105,8 +104,7 @@ class ReadingPrior(nn.Module):
         """Cross-entropy of a batch's codes given its captions, in training some words hidden."""
         token_ids = self._hide_words(pairs.token_ids) if self.training else pairs.token_ids
         drawn = pairs.indices[:, self.prior.config.order]
-        logits = self.logits_as_drawn(drawn, token_ids).float()
-        return PriorLosses(F.cross_entropy(logits.flatten(0, 1), drawn.flatten()))
+        return PriorLosses(self.prior.cross_entropy(self._last_layer(drawn, token_ids), drawn))
 
     def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
         """See `Prior.summarise`."""
@@ -114,13 +112,16 @@ class ReadingPrior(nn.Module):
 
     def logits_as_drawn(self, drawn: Tensor, token_ids: Tensor) -> Tensor:
         """Logits (B, T, K) of codes `drawn` (B, T), in the order in which they are, given words (B, L)."""
+        return self.prior.score(self._last_layer(drawn, token_ids), slice(drawn.shape[1]))
+
+    def _last_layer(self, drawn: Tensor, token_ids: Tensor) -> Tensor:
         prior = self.prior
         memory = self.reader.remember(token_ids)
         start = drawn.new_full((len(drawn), 1), prior.start_index)
         x = prior.embedding(torch.cat([start, drawn[:, :-1]], dim=1)) + prior.positions
         for number, layer in enumerate(prior.transformer.layers):
             x = layer(self.reader.read(x, number, memory))
-        return prior.score(prior.transformer.norm(x), slice(drawn.shape[1]))
+        return prior.transformer.norm(x)
 
     def _hide_words(self, token_ids: Tensor) -> Tensor:
         device, num = token_ids.device, len(token_ids)

@@ -14,8 +14,11 @@ from torch import Tensor, nn
 
 from mxqvae.autoencoder.code_layout import Segment, possible_codes, total_codes, total_length
 from mxqvae.config import configuration
+from mxqvae.layers.dropout import Dropout
 from mxqvae.layers.transformer import Transformer, TransformerConfig
 
+SEQUENCES_AT_A_TIME = 8
+"""Sequences whose logits are held at once in training."""
 _UNCOUNTED = -100
 """Stands for a code that is not to be predicted."""
 
@@ -99,7 +102,7 @@ class Prior(nn.Module):
         width = config.transformer.width
         self.embedding = nn.Embedding(config.num_codes + 1, width)
         self.positions = nn.Parameter(torch.randn(config.sequence_length, width) * 0.02)
-        self.dropout = nn.Dropout(config.transformer.dropout)
+        self.dropout = Dropout(config.transformer.dropout)
         self.transformer = Transformer(config.transformer, causal=True)
         self.head = nn.Linear(width, config.num_codes, bias=False)
         impossible = ~possible_codes(config.segments) if config.segments else None
@@ -129,8 +132,23 @@ class Prior(nn.Module):
                 drawn.masked_fill(hidden, self.start_index),
                 drawn.masked_fill(hidden, _UNCOUNTED),
             )
-        logits = self.logits_as_drawn(drawn).float()
-        return PriorLosses(F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=_UNCOUNTED))
+        return PriorLosses(self.cross_entropy(self._last_layer(drawn), targets))
+
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Mean nats of the codes `targets` (B, T) as drawn, from the last layer's output (B, T, W)."""
+        # A few sequences at a time: the logits of all would not fit the cache.
+        sums = [
+            F.cross_entropy(
+                self.score(few, slice(few.shape[1])).float().flatten(0, 1),
+                wanted.flatten(),
+                ignore_index=_UNCOUNTED,
+                reduction="sum",
+            )
+            for few, wanted in zip(
+                hidden.split(SEQUENCES_AT_A_TIME), targets.split(SEQUENCES_AT_A_TIME), strict=True
+            )
+        ]
+        return torch.stack(sums).sum() / (targets != _UNCOUNTED).sum()
 
     def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
@@ -144,16 +162,18 @@ class Prior(nn.Module):
 
     def logits_as_drawn(self, drawn: Tensor) -> Tensor:
         """Logits (B, n, K) of the first n codes in the order in which they are drawn, `drawn` (B, n)."""
-        num = drawn.shape[1]
-        start = drawn.new_full((len(drawn), 1), self.start_index)
-        inputs = torch.cat([start, drawn[:, :-1]], dim=1)
-        hidden = self.transformer(self.dropout(self.embedding(inputs) + self.positions[:num]))
-        return self.score(hidden, slice(num))
+        return self.score(self._last_layer(drawn), slice(drawn.shape[1]))
 
     def score(self, hidden: Tensor, steps: int | slice) -> Tensor:
         """Logits (..., K) of the codes drawn at `steps`, from the last layer's output (..., W) there."""
         logits = self.head(hidden)
         return logits if self.impossible is None else logits.masked_fill(self.impossible[steps], -torch.inf)
+
+    def _last_layer(self, drawn: Tensor) -> Tensor:
+        start = drawn.new_full((len(drawn), 1), self.start_index)
+        inputs = torch.cat([start, drawn[:, :-1]], dim=1)
+        positions = self.positions[: drawn.shape[1]]
+        return self.transformer(self.dropout(self.embedding(inputs) + positions))
 
 
 def _initialise(module: nn.Module) -> None:
