@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from mxqvae.data.batch import PairBatch, PairShape, to_floats
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation import pipeline, redrawing
+from mxqvae.generation import redrawing
 from mxqvae.generation.pair_fit import PairFit
 from mxqvae.generation.pipeline import (
     GENERATION_FILE,
@@ -383,18 +384,18 @@ class TestHub:
             asked.append(repository)
             return str(folder)
 
-        monkeypatch.setattr(pipeline, "snapshot_download", download)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
         assert find_weights("somebody/pairs") == folder
         assert asked == ["somebody/pairs"]
 
     def test_shipped_weights_are_found_by_name(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(pipeline, "snapshot_download", pytest.fail)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", pytest.fail)
         assert find_weights("emoji-cpu") == SHIPPED_WEIGHTS.with_name("emoji-cpu")
         sampled = next(PairGenerator.from_pretrained("emoji-cpu").sample(2))
         assert sampled.images.shape == (2, 64, 64, 3)
 
     def test_a_folder_is_preferred(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(pipeline, "snapshot_download", pytest.fail)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", pytest.fail)
         shutil.move(folder, folder.parent / "somebody")
         monkeypatch.chdir(folder.parent)
         assert find_weights("somebody") == Path("somebody")
@@ -412,7 +413,7 @@ class TestHub:
                 calls.append((options["repo_id"], options))
                 return "https://hub/somebody/pairs"
 
-        monkeypatch.setattr(pipeline, "HfApi", FakeHub)
+        monkeypatch.setattr(huggingface_hub, "HfApi", FakeHub)
         address = tiny_generator.push_to_hub("somebody/pairs", tmp_path / "upload", private=True)
         assert address == "https://hub/somebody/pairs"
         assert [name for name, _ in calls] == ["somebody/pairs", "somebody/pairs"]

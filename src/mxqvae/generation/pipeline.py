@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import huggingface_hub  # loads what is used of it when it is used
 import numpy as np
 import torch
-from huggingface_hub import HfApi, snapshot_download
 from pydantic import Field
 from torch import Tensor
 
@@ -153,7 +153,7 @@ class PairGenerator:
     def push_to_hub(self, repository: str, folder: Path, *, private: bool = False) -> str:
         """Save to `folder` and upload it as `repository` (`"user/name"`); returns its address."""
         self.save_pretrained(folder)
-        api = HfApi()
+        api = huggingface_hub.HfApi()
         api.create_repo(repository, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=repository, folder_path=folder))
 
@@ -314,7 +314,7 @@ def find_weights(weights: str | Path) -> Path:
     if str(weights) in SHIPPED_BESIDE:
         return SHIPPED_BESIDE[str(weights)]
     try:
-        return Path(snapshot_download(str(weights)))
+        return Path(huggingface_hub.snapshot_download(str(weights)))
     except Exception as error:  # the hub's client raises errors of many libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MxqvaeError(

@@ -134,7 +134,8 @@ def draw_samples(
 def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:
     """Logits (B, K) over the temperature, -inf outside top_k and top_p; the most likely code always stays.
 
-    They come back float64 and shifted by a constant, the largest at 0.
+    So do codes exactly as likely as the last that stays. Logits come back float64 and shifted by a constant,
+    the largest at 0.
     """
     # From the largest down and in float64, so that no temperature overflows.
     logits = (logits - logits.amax(-1, keepdim=True)).double() / sampling.temperature
@@ -142,10 +143,18 @@ def filter_logits(logits: Tensor, sampling: SamplingConfig) -> Tensor:
         smallest = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < smallest, float("-inf"))
     if sampling.top_p < 1:
-        probabilities, order = logits.softmax(-1).sort(descending=True, stable=True)
-        past = probabilities.cumsum(-1) - probabilities >= sampling.top_p
-        logits = logits.masked_fill(torch.zeros_like(past).scatter(1, order, past), float("-inf"))
+        probabilities = logits.softmax(-1)
+        ordered = _descending(probabilities)
+        num_kept = (ordered.cumsum(-1) - ordered < sampling.top_p).sum(-1, keepdim=True)
+        logits = logits.masked_fill(probabilities < ordered.gather(1, num_kept - 1), float("-inf"))
     return logits
+
+
+def _descending(x: Tensor) -> Tensor:
+    """Each row of `x` (B, K), the largest first."""
+    if x.device.type != "cpu":
+        return x.sort(descending=True).values
+    return torch.from_numpy(np.sort(x.numpy())).flip(1)  # takes a quarter of the time that torch's sort does
 
 
 def draw(logits: Tensor, noise: Tensor) -> Tensor:

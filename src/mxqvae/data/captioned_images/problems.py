@@ -19,7 +19,7 @@ class ProblemKind(Enum):
 
     MISSING = ("image file is missing", "left out")
     BROKEN = ("image is damaged or of an unknown format", "left out")
-    HEIC = ("image is HEIC, a format of phones", "left out: convert to JPEG, or install pillow-heif")
+    HEIC = ("image is HEIC, a format of phones", "left out: pip install 'mxqvae[heic]'")
     GIGANTIC = ("image has too many pixels to decode safely", "left out")
     TINY = ("image is far smaller than asked for", "left out")
     ANIMATED = ("image has several frames", "first frame taken")

@@ -17,7 +17,7 @@ from mxqvae.data.split_file import encode_image
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA")
 """What is decoded. Pillow knows more, such as EPS, which starts another program."""
 try:
-    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+    from pillow_heif import register_heif_opener
 except ImportError:  # HEIC is then reported, and left out
     pass
 else:
