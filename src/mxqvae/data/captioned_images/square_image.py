@@ -203,7 +203,7 @@ def _flat(image: Image.Image) -> tuple[Image.Image, ProblemKind | None]:
             white = Image.new("RGBA", layer.size, "white")
             return Image.alpha_composite(white, layer).convert("RGB"), ProblemKind.TRANSPARENT
         return layer.convert("RGB"), None
-    return image.convert("RGB"), None
+    return (image if image.mode == "RGB" else image.convert("RGB")), None  # which would copy it
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
