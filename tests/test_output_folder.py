@@ -48,17 +48,18 @@ def test_content_is_refused_and_kept(tmp_path: Path):
     assert (tmp_path / "old").read_text() == "1"
 
 
-def test_content_that_appears_meanwhile_is_kept(tmp_path: Path):
+def test_content_that_appears_meanwhile_is_kept_and_so_is_what_was_made(tmp_path: Path):
     out = tmp_path / "out"
 
     def meet_another() -> None:
-        with new_output_folder(out):
+        with new_output_folder(out) as folder:
+            (folder / "ours").write_text("2")
             out.mkdir()
             (out / "another's").write_text("1")
 
-    with pytest.raises(MxqvaeError, match="is not empty"):
+    with pytest.raises(MxqvaeError, match=r"out is not empty; .*; what was made lies in .*\.out\.partial-"):
         meet_another()
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "another's"]
+    assert sorted(path.name for path in tmp_path.rglob("*"))[1:] == ["another's", "ours", "out"]
 
 
 def test_overwrite_replaces_everything_at_the_end(tmp_path: Path):
@@ -94,9 +95,22 @@ def test_overwrite_keeps_the_old_content_when_the_new_one_cannot_move(
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_partial)
-    with pytest.raises(OSError, match="disk gone"), new_output_folder(out, overwrite=True):
-        pass
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    with (
+        pytest.raises(MxqvaeError, match=r"disk gone; what was made lies in .*\.out\.partial-"),
+        new_output_folder(out, overwrite=True) as folder,
+    ):
+        (folder / "new").write_text("2")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [folder.name, "new", "old", "out"]
+
+
+def test_a_mount_point_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == tmp_path)
+    with (
+        pytest.raises(MxqvaeError, match="is a mount point, which cannot be replaced; choose a folder in it"),
+        new_output_folder(tmp_path),
+    ):
+        raise AssertionError("the block must not run")
+    check_output_folder(tmp_path / "inside")
 
 
 def test_a_file_is_refused(tmp_path: Path):
@@ -169,7 +183,7 @@ class TestResumed:
 
 def test_sources_are_not_written_over(tmp_path: Path):
     (tmp_path / "data" / "in").mkdir(parents=True)
-    check_sources_stay(tmp_path / "out", tmp_path / "data", tmp_path / "missing")
+    check_sources_stay(tmp_path / "out", tmp_path / "data", tmp_path / "missing", None, "user/name")
     for out in ("data", "data/in/.."):
         with pytest.raises(MxqvaeError, match=r"holds .*in, which is to be read; choose another"):
             check_sources_stay(tmp_path / out, tmp_path / "data" / "in")

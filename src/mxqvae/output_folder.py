@@ -17,13 +17,15 @@ def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
     """Refuse `out` when it cannot become an output folder; call it before a long job starts.
 
     Raises:
-        MxqvaeError: `out` is a file, has content and `overwrite` is false, or holds the working or
-            the home folder.
+        MxqvaeError: `out` is a file or a mount point, has content and `overwrite` is false, or holds the
+            working or the home folder.
     """
     if not os.path.lexists(out):
         return
     if not out.is_dir():
         raise MxqvaeError(f"{out} is not a folder; choose another output folder")
+    if out.is_mount():
+        raise MxqvaeError(f"{out} is a mount point, which cannot be replaced; choose a folder in it")
     if not any(out.iterdir()):
         return
     if not overwrite:
@@ -33,13 +35,16 @@ def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
             raise MxqvaeError(f"output folder {out} holds {name} and is not overwritten; choose another")
 
 
-def check_sources_stay(out: Path, *sources: Path) -> None:
+def check_sources_stay(out: Path, *sources: Path | str | None) -> None:
     """Refuse to write where what is to be read lies: overwriting `out` would take it away.
+
+    Args:
+        sources: Files and folders; names of hub repositories and None may be among them.
 
     Raises:
         MxqvaeError: One of `sources` is `out` or lies in it.
     """
-    for source in sources:
+    for source in (Path(source) for source in sources if source):
         if source.exists() and source.resolve().is_relative_to(out.resolve()):
             raise MxqvaeError(f"output folder {out} holds {source}, which is to be read; choose another")
 
@@ -48,11 +53,11 @@ def check_sources_stay(out: Path, *sources: Path) -> None:
 def new_output_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `out` that becomes `out` when the block ends without an error.
 
-    On any error, Ctrl-C included, the folder is removed and `out` stays as it was. With `overwrite` the old
-    content is put aside only when the new one is complete, and removed last.
+    On any error in the block, Ctrl-C included, the folder is removed and `out` stays as it was. With
+    `overwrite` the old content is put aside only when the new one is complete, and removed last.
 
     Raises:
-        MxqvaeError: As `check_output_folder`.
+        MxqvaeError: As `check_output_folder`; or the folder cannot take the place of `out`, and stays.
     """
     check_output_folder(out, overwrite=overwrite)
     target = out.resolve()
@@ -62,14 +67,18 @@ def new_output_folder(out: Path, *, overwrite: bool = False) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        check_output_folder(out, overwrite=overwrite)  # again: the block may have taken hours
-        _move_into_place(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         with suppress(OSError):
             for parent in made_parents:
                 parent.rmdir()
         raise
+    # What took hours is not lost because somebody wrote to `out` meanwhile.
+    try:
+        check_output_folder(out, overwrite=overwrite)
+        _move_into_place(partial, target)
+    except (MxqvaeError, OSError) as error:
+        raise MxqvaeError(f"{error}; what was made lies in {partial}") from None
 
 
 @contextmanager

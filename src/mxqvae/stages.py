@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
@@ -44,7 +44,7 @@ from mxqvae.prior.transformer import Prior
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig, train, within_epochs
-from mxqvae.training.processes import companions, process_rank
+from mxqvae.training.processes import companions, process_rank, wait_for_all
 
 PAIRS_AT_A_TIME = 250
 VALIDATED_AT_A_TIME = 64
@@ -101,6 +101,7 @@ def train_autoencoder(
     if process_rank() == 0:
         tokenizer.save(out / TOKENIZER_FILE)
         save_pretrained(out / "autoencoder", config, model)
+    wait_for_all()
     return seconds
 
 
@@ -169,6 +170,7 @@ def train_prior(
     if process_rank() == 0:
         save_pretrained(out / "prior", config, model)
         save_generation(out, recipe.generation)
+    wait_for_all()
     return seconds
 
 
@@ -326,7 +328,7 @@ def _training_codes(
         [encode_pairs(autoencoder, tokenizer, pairs, images_of=view, progress=progress) for view in views]
     )
     with new_output_file(path) as partial:
-        save_file({"indices": indices.int()}, partial, metadata={"identity": identity})
+        partial.write_bytes(save({"indices": indices.int()}, metadata={"identity": identity}))
     return parts(indices)
 
 
@@ -363,15 +365,7 @@ def _fitted(
     """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
     if seed is not None:
         training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
-    if max_epochs is None:
-        return training
-    fitted = within_epochs(training, num, max_epochs)
-    if fitted != training:
-        (progress or NoProgress()).say(
-            f"{fitted.num_steps:,} steps in place of {training.num_steps:,}: each of {num:,} pairs is "
-            f"then seen {max_epochs:,} times"
-        )
-    return fitted
+    return training if max_epochs is None else within_epochs(training, num, max_epochs, progress)
 
 
 def _max_epochs_of_codes(recipe: Recipe, held_out: CodedPairs) -> int | None:

@@ -192,6 +192,12 @@ def test_what_does_not_fit_is_refused(dirty: Path, scores: Path, tmp_path: Path)
         table = write_scores(tmp_path / "table", values, dirty, file)
         with pytest.raises(MxqvaeError, match=message):
             filter_by_threshold(dirty, table, out, threshold=0.0)
+    beside = tmp_path / "audit" / "scores.parquet"
+    beside.parent.mkdir()
+    write_scores(beside, every_row, dirty, SHARD)
+    with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
+        filter_by_threshold(dirty, beside, beside.parent, threshold=2.0, overwrite=True)
+    assert beside.is_file()
     with pytest.raises(MxqvaeError, match="which is to be read; choose another"):
         filter_by_threshold(dirty, scores, dirty.parent, threshold=0.0)
     assert not out.exists()

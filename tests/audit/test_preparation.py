@@ -88,6 +88,21 @@ def test_an_image_of_the_right_size_keeps_its_pixels():
     assert np.array_equal(decoded, levels)
 
 
+@pytest.mark.parametrize("size", [16, 32])
+def test_what_is_transparent_is_white_and_what_lies_is_turned_at_any_size(size: int):
+    """The upper half is red, to be shown on the right; the lower is transparent."""
+    image = Image.new("RGBA", (size, size), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, size, size // 2))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    stored = io.BytesIO()
+    image.save(stored, "PNG", exif=exif)
+    decoded = decode_image(stored.getvalue(), 16)
+    assert isinstance(decoded, np.ndarray)
+    assert decoded[8, 2].tolist() == [255, 255, 255]
+    assert decoded[8, 13].tolist() == [255, 0, 0]
+
+
 @pytest.mark.parametrize("size", [8, 16])
 def test_pixels(size: int):
     image = decode_image(png(size), size)

@@ -68,6 +68,13 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert not out.exists()
 
 
+def test_the_weights_are_not_written_over(run: Run, tiny_model: Path, caption_mnist_small: Path):
+    arguments = ("--weights", tiny_model, "--out", tiny_model, "--overwrite")
+    code, _, err = run("audit", caption_mnist_small, *arguments)
+    assert (code, "which is to be read" in err) == (2, True)
+    assert (tiny_model / "prior" / "config.json").is_file()
+
+
 def test_numbers_out_of_range(run: Run, tmp_path: Path):
     code, _, err = run("audit", tmp_path, "--out", tmp_path / "out", "--num-worst", -1)
     assert (code, "--num-worst must be at least 0" in err) == (2, True)

@@ -181,3 +181,10 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_the_weights_are_not_written_over(run: Run, tiny_model: Path):
+    arguments = ("--caption", "This is red 7.", "--weights", tiny_model, "--out", tiny_model, "--overwrite")
+    code, _, err = run("complete", *arguments)
+    assert (code, "which is to be read" in err) == (2, True)
+    assert (tiny_model / "prior" / "config.json").is_file()

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +79,18 @@ def test_degree_sets_refuse_bad_input(run: Run, caption_mnist_small: Path, tmp_p
     code, out, err = run(*command)
     assert (code, out) == (2, "")
     assert err.endswith("is not empty; choose another, or replace it with --overwrite\n")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_digits_are_not_written_over(
+    run: Run, mnist_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+):
+    digits = tmp_path / "digits"
+    shutil.copytree(mnist_folder, digits)
+    monkeypatch.setenv("MXQVAE_MNIST", str(digits))
+    named_so = ("--mnist", digits) if named else ()
+    code, _, err = run("data", "caption-mnist", *named_so, "--out", digits, "--overwrite")
+    assert (code, "which is to be read" in err) == (2, True)
+    assert sorted(path.name for path in digits.iterdir()) == sorted(
+        path.name for path in mnist_folder.iterdir()
+    )

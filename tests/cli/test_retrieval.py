@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from mxqvae.cli.main import main
+from mxqvae.data.pairs import PairDataset
+from mxqvae.evaluation import contrastive_training
 
 Run = Callable[..., tuple[int, str, str]]
 SHORT = ("--set", "num_steps=2", "--set", "batch_size=8")
@@ -22,6 +25,23 @@ class TestContrastive:
     def test_the_folder_holds_the_model_and_its_run(self, embedding: Path):
         for name in ("config.json", "model.safetensors", "tokenizer.json", "run/log.jsonl"):
             assert (embedding / name).is_file()
+
+    def test_few_pairs_take_few_steps_unless_asked_otherwise(
+        self, run: Run, caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Each pair once, in batches of 50."""
+        monkeypatch.setattr(contrastive_training, "MAX_EPOCHS", 1)
+        short = dataclasses.replace(contrastive_training.TRAINING, num_steps=9, batch_size=50)
+        monkeypatch.setattr(contrastive_training, "TRAINING", short)
+        num_pairs = len(PairDataset.from_parquet(caption_mnist_small, "train"))
+        few = -(-num_pairs // 50)
+        assert few < 9
+        command = ("train", "contrastive", "--data", caption_mnist_small, "--out")
+        code, out, err = run(*command, tmp_path / "a")
+        assert (code, f"trained in {few} steps" in out) == (0, True)
+        assert f"{few} steps in place of 9" in err
+        code, out, err = run(*command, tmp_path / "b", "--set", "num_steps=9")
+        assert (code, "trained in 9 steps" in out, "in place of" in err) == (0, True, False)
 
     def test_a_finished_run_is_not_run_again(self, run: Run, embedding: Path, caption_mnist_small: Path):
         before = (embedding / "model.safetensors").read_bytes()

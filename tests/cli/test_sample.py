@@ -158,3 +158,10 @@ def test_a_baseline_without_codes_is_sampled_too(run: Run, caption_mnist_small: 
     assert code == 0
     assert "top_k" not in json.loads(printed)
     assert len(read_sample_folder(out).captions) == 2
+
+
+def test_the_weights_are_not_written_over(run: Run, tiny_model: Path):
+    for out in (tiny_model, tiny_model.parent):
+        code, _, err = run("sample", "--weights", tiny_model, "--out", out, "--overwrite")
+        assert (code, "which is to be read" in err) == (2, True)
+    assert (tiny_model / "prior" / "config.json").is_file()

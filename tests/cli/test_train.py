@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mxqvae import stages
 from mxqvae.evaluation.judge import Judge
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.recipes import RECIPES, Recipe
@@ -172,6 +173,34 @@ class TestPairs:
             assert ("2 steps in place of 4" in err) == (not changes)
             log = (tmp_path / out / "runs" / "autoencoder" / "log.jsonl").read_text().splitlines()
             assert json.loads(log[-1])["step"] == num_steps
+
+    @pytest.mark.parametrize("stage", ["prior", "reader"])
+    def test_so_it_is_where_pairs_are_held_out(
+        self,
+        run: Run,
+        caption_mnist_small: Path,
+        tiny_model: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        stage: str,
+    ):
+        asked: list[Recipe] = []
+        monkeypatch.setattr(
+            stages, f"train_{stage}", lambda recipe, *arguments, **options: asked.append(recipe) or 0.0
+        )
+        monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(RECIPES["tiny"], max_epochs_of_codes=1))
+        for changes in ((), ("--set", "num_steps=3")):
+            command = ("--recipe", "tiny", "--data", caption_mnist_small, "--out", tiny_model, *changes)
+            assert run("train", stage, *command)[0] == 0
+        assert [(recipe.max_epochs, recipe.max_epochs_of_codes) for recipe in asked] == [(1, 1), (None, None)]
+
+    def test_a_batch_with_nothing_for_a_process_is_refused(
+        self, run: Run, caption_mnist_small: Path, tmp_path: Path
+    ):
+        command = ("--recipe", "caption-mnist-cpu", "--data", caption_mnist_small, "--out", tmp_path / "out")
+        code, _, err = run("train", "autoencoder", *command, "--set", "batch_size=1")
+        assert (code, "batch_size 1 leaves a process without a pair; give at least 2" in err) == (2, True)
+        assert err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("stage", ["pairs", "autoencoder", "prior", "reader", "joint-gan"])

@@ -113,6 +113,11 @@ class TestReading:
         np.testing.assert_array_equal(images[0], np.stack([grey] * 3, -1))
         np.testing.assert_array_equal(images[1], some_pixels(1)[0])
 
+    def test_what_is_transparent_is_white(self, write: Write):
+        clear = np.concatenate([some_pixels(1)[0], np.zeros((6, 8, 1), np.uint8)], -1)
+        columns = {"image": [{"bytes": encode(clear)}], "caption": ["a"]}
+        assert (PairDataset.from_parquet(write(columns), "train").images == 255).all()
+
     def test_what_datasets_writes(self, tmp_path: Path):
         import datasets
 

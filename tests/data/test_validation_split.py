@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mxqvae.data.pairs import PairDataset
-from mxqvae.data.validation_split import FEWEST_PAIRS, MOST_HELD_OUT, split_validation
+from mxqvae.data.validation_split import FEWEST_PAIRS, LARGEST_FAMILY, MOST_HELD_OUT, split_validation
 
 
 def pairs_of(captions: list[str], numbers: list[int] | None = None) -> PairDataset:
@@ -46,3 +46,19 @@ def test_of_few_pairs_none_are_held_out():
 def test_of_many_pairs_no_more_are_held_out_than_tell():
     held_out = split_validation(pairs_of([f"a {number}" for number in range(20_000)]), 0.05)[1]
     assert len(held_out) == MOST_HELD_OUT
+
+
+def test_of_large_families_too():
+    """Nine pairs to a caption: the last family that fits is not cut."""
+    held_out = split_validation(pairs_of([f"a {number // 9}" for number in range(30_000)]), 0.05)[1]
+    assert MOST_HELD_OUT - 9 < len(held_out) <= MOST_HELD_OUT
+    assert len(held_out) % 9 == 0
+
+
+@pytest.mark.parametrize("num_classes", [1, 10, 70])
+def test_no_class_that_shares_its_caption_is_held_out(num_classes: int):
+    captions = [f"class {number % num_classes}" for number in range(1_500)]
+    assert 1_500 / num_classes > LARGEST_FAMILY
+    learned, held_out = split_validation(pairs_of(captions), 0.5)
+    assert len(learned) == 1_500
+    assert not len(held_out)

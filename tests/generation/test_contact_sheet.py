@@ -22,6 +22,19 @@ def test_wrapping_loses_nothing_and_stays_within_the_width(text: str, width: int
     assert all(FONT.getlength(line) <= width for line in lines if len(line) > 1)
 
 
+def test_text_without_spaces_is_measured_a_few_times_a_line(monkeypatch: pytest.MonkeyPatch):
+    measured: list[str] = []
+
+    class Watched:
+        def getlength(self, text: str) -> float:
+            measured.append(text)
+            return 10.0 * len(text)
+
+    lines = wrap("x" * 2_000, Watched(), 200)  # pyright: ignore[reportArgumentType]
+    assert [len(line) for line in lines] == [20] * 100
+    assert len(measured) < 100 * 15
+
+
 def test_wrapping_breaks_between_words():
     assert wrap("the red 3 is here", FONT, FONT.getlength("the red 3")) == ["the red 3", "is here"]
 

@@ -6,7 +6,6 @@ from safetensors import safe_open
 from torch import nn
 
 from mxqvae.errors import MxqvaeError
-from mxqvae.training import checkpoint as module
 from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, num_steps_done, save_checkpoint
 
 
@@ -93,11 +92,13 @@ def test_a_failed_write_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.M
     save_checkpoint(path, model, optimizer, 0, "run")
     before = path.read_bytes()
 
-    def full_disk(tensors: object, partial: Path, metadata: object) -> None:
-        partial.write_bytes(b"half")
+    write = Path.write_bytes
+
+    def full_disk(self: Path, content: bytes) -> int:
+        write(self, content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "save_file", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, model, optimizer, 1, "run")
     assert path.read_bytes() == before

@@ -144,7 +144,7 @@ def _copy(
     overwrite: bool,
 ) -> FilterManifest:
     """Copy a data set, the rows of audited shards changed; `judged` has their pairs, in order."""
-    check_sources_stay(out, source)
+    check_sources_stay(out, source, scores)
     tally = _Tally()
     upcoming = next(judged, None)
     if upcoming is not None and not (source / upcoming.pair.key.file).is_file():

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mxqvae.data.captioned_images.problems import ProblemKind
-from mxqvae.data.captioned_images.square_image import FORMATS, make_square
+from mxqvae.data.captioned_images.square_image import FORMATS, as_shown, make_square
 from mxqvae.data.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -103,7 +103,7 @@ def decode_image(encoded: bytes | None, image_size: int) -> np.ndarray | str:
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             if image.size == (image_size, image_size):
-                return np.array(image.convert("RGB"))
+                return np.array(as_shown(image))
     except Image.DecompressionBombError:
         pass  # a JPEG is reduced below
     # What Pillow raises for a damaged file depends on its format and on the damage.

@@ -1,7 +1,7 @@
 """The kinds of stage 1: the joint one, and the concatenated one of the baselines.
 
 Both have `loss`, `summarise`, `encode` and `decode`, and a config with `num_codes`, `sequence_length`,
-`segments`, `vocab_size`, `caption_length` and `perceptual_weight`: later steps ask for no more.
+`segments`, `vocab_size`, `caption_length`, `image_size` and `perceptual_weight`: later steps ask for no more.
 """
 
 from typing import Annotated, TypeAlias

@@ -17,6 +17,8 @@ FloatOrNone = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavi
 IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 # Several seeds, `--seeds 0 1 2`; one alone is also `--seed 0`.
 Seeds = Annotated[tuple[int, ...], tyro.conf.arg(aliases=("--seed",))]
+# Several names; what none means stands in the help text.
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 # `--set FIELD=VALUE`, as often as there are fields to change.
 Changes = Annotated[
     tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE"), tyro.conf.UseAppendAction
@@ -55,6 +57,11 @@ def parse(
         if not exit_request.code:
             return None
         raise MxqvaeError(f"{_one_line(complaint.getvalue())}; see `{name} --help`") from None
+
+
+def asks_for_steps(changes: tuple[str, ...]) -> bool:
+    """Whether `changes` set the number of steps."""
+    return "num_steps" in {change.partition("=")[0].strip() for change in changes}
 
 
 def at_least(minimum: int, **values: int | None) -> None:

@@ -52,8 +52,10 @@ def audit(
     from mxqvae.data.captioned_images.reading import num_cores
     from mxqvae.data.pair_source import open_pairs
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
+    from mxqvae.output_folder import check_sources_stay
     from mxqvae.progress import NoProgress, progress_on
 
+    check_sources_stay(out, weights)
     source = open_pairs(pairs, split)
     auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS)
     if not auditor.has_seen_lies:

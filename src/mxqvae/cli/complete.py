@@ -72,7 +72,7 @@ def complete(
     from mxqvae.progress import NoProgress, format_duration, progress_on
 
     # Before the weights are read, which takes seconds.
-    check_sources_stay(out, *(source for source in (image, mask, pairs) if source is not None))
+    check_sources_stay(out, image, mask, pairs, weights)
     check_output_folder(out, overwrite=overwrite)
 
     from mxqvae.config import override

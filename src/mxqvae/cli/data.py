@@ -30,10 +30,11 @@ def caption_mnist(
     at_least(0, seed=seed)
 
     from mxqvae.data.caption_mnist import CaptionMnistConfig, build_caption_mnist
-    from mxqvae.data.mnist import load_mnist
-    from mxqvae.output_folder import check_output_folder
+    from mxqvae.data.mnist import load_mnist, named_folder
+    from mxqvae.output_folder import check_output_folder, check_sources_stay
     from mxqvae.progress import progress_on
 
+    check_sources_stay(out, named_folder(mnist))
     check_output_folder(out, overwrite=overwrite)
     config = CaptionMnistConfig(num_train=num_train, num_test=num_test, seed=seed)
     manifest = build_caption_mnist(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from mxqvae.cli.arguments import IntOrNone, PathOrNone, at_least
-from mxqvae.cli.data_folder import check_places, print_report
+from mxqvae.cli.data_folder import print_report
 
 if TYPE_CHECKING:
     from mxqvae.data.captioned_images.card import CardText
@@ -39,7 +39,7 @@ class Building:
     json: bool = False
     """Print the manifest as JSON."""
 
-    def check(self, archives: Path | None, out: Path) -> None:
+    def check(self, archives: Path | None, out: Path, test_classes: Path | None = None) -> None:
         """Refuse what cannot be done, before anything is fetched or read.
 
         Raises:
@@ -50,10 +50,9 @@ class Building:
         at_least(2, max_length=self.max_length)
         at_least(1, processes=self.processes)
 
-        from mxqvae.output_folder import check_output_folder
+        from mxqvae.output_folder import check_output_folder, check_sources_stay
 
-        if archives is not None:
-            check_places(str(archives), None, out)
+        check_sources_stay(out, archives, test_classes)
         check_output_folder(out, overwrite=self.overwrite)
 
         from mxqvae.data.tokenizer import SMALLEST_SUBWORD_VOCABULARY
@@ -93,7 +92,7 @@ def flowers102(
         test_classes: Text file with the classes that become the test split, one a line, such as Reed et al.'s
             testclasses.txt.
     """
-    building.check(archives, out)
+    building.check(archives, out, test_classes)
 
     from mxqvae.data.archives.flowers102 import CARD, CARD_OF_UNSEEN_CLASSES, open_flowers102
 
@@ -120,7 +119,7 @@ def cub200(
         test_classes: Text file with the species that become the test split, one a line, such as Reed et al.'s
             testclasses.txt.
     """
-    building.check(archives, out)
+    building.check(archives, out, test_classes)
 
     from mxqvae.data.archives.cub200 import CARD, CARD_OF_UNSEEN_CLASSES, open_cub200
 

@@ -80,9 +80,9 @@ def folder(
     if new_splits and split_column is not None:
         raise MxqvaeError(f"--split-column {split_column} names splits; leave it or --new-splits out")
 
-    from mxqvae.output_folder import check_output_folder
+    from mxqvae.output_folder import check_output_folder, check_sources_stay
 
-    check_places(path, images, out)
+    check_sources_stay(out, path, images)
     check_output_folder(out, overwrite=overwrite)
 
     from mxqvae.config import to_json
@@ -121,13 +121,6 @@ def folder(
         print_report(manifest, out)
         if manifest.published_splits:
             print("Splits are those that the source names; --new-splits deals others.")
-
-
-def check_places(path: str, images: Path | None, out: Path) -> None:
-    """Refuse to write where the source lies: --overwrite would take it away."""
-    from mxqvae.output_folder import check_sources_stay
-
-    check_sources_stay(out, Path(path), *([] if images is None else [images]))
 
 
 def print_report(manifest: "Manifest", out: Path) -> None:

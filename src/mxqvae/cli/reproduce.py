@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import PathOrNone, Seeds, TextOrNone, at_least
+from mxqvae.cli.arguments import Names, PathOrNone, Seeds, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def table1(
     data: PathOrNone = None,
     data_set: TextOrNone = None,
     recipe: TextOrNone = None,
-    rows: tuple[str, ...] = (),
+    rows: Names = (),
     work: PathOrNone = None,
     results: Path = RESULTS,
     mnist: PathOrNone = None,
@@ -41,8 +41,8 @@ def table1(
         data_set: Its name in the table; Flower and CUB stand beside the poster's.
         recipe: With --data, recipe of the row MXQ-VAE: photos-cpu, or pairs-cpu where left and right matter;
             without it photos-cpu.
-        rows: Rows to run, such as mxqvae without-tc; without it, the paper's four. On Caption MNIST there are
-            besides masks-only and without-tc-masks-only, whose hidden words are never a random word.
+        rows: Rows to run, of only-sharing-c, without-tc, without-im, mxqvae; without it, all four. Caption
+            MNIST also has masks-only and without-tc-masks-only, whose hidden words are never a random word.
         work: Folder for data and models; kept. Without it runs/reproduction, with --data that of Table 3,
             whose row MXQ-VAE has the same stage 1.
         results: Folder for the result files, which `mxqvae report` reads.
@@ -101,7 +101,7 @@ def table1(
 
 def table2(
     *,
-    rows: tuple[str, ...] = (),
+    rows: Names = (),
     work: Path = WORK,
     results: Path = RESULTS,
     mnist: PathOrNone = None,
@@ -114,7 +114,7 @@ def table2(
     cores: --dry-run tells how many.
 
     Args:
-        rows: Rows to run, such as mxqvae i-t; without it, all.
+        rows: Rows to run, of i-t, t-i, i-t-emb, t-emb-i, mxqvae; without it, all.
         work: Folder for data, models and samples; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
@@ -148,7 +148,7 @@ def table3(
     data: Path,
     data_set: str,
     recipe: str = "photos-cpu",
-    rows: tuple[str, ...] = (),
+    rows: Names = (),
     references: str = "test",
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
@@ -164,7 +164,7 @@ def table3(
         data: Folder of the data set, such as `mxqvae data folder` or `mxqvae data flowers102` builds.
         data_set: Its name in the table; Flower and CUB stand beside the poster's.
         recipe: Recipe of the row MXQ-VAE: photos-cpu, photos-paper, or pairs-cpu where left and right matter.
-        rows: Rows to run, such as mxqvae; without it, all.
+        rows: Rows to run, of joint-gan-mmvae, mxqvae; without it, both.
         references: Split that the references come from: test, of which the models know nothing, or train.
         work: Folder for models and samples of this data set; kept.
         results: Folder for the result files, which `mxqvae report` reads.
@@ -205,7 +205,7 @@ def pairs(
     *,
     data: Path,
     data_set: str,
-    recipes: tuple[str, ...] = (),
+    recipes: Names = (),
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
     seed: int = 0,
@@ -250,7 +250,7 @@ def reconstruction(
     *,
     data: Path,
     data_set: str,
-    recipes: tuple[str, ...] = (),
+    recipes: Names = (),
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
     seed: int = 0,

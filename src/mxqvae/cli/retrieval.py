@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, asks_for_steps, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
         data: Folder of the data set.
         out: Folder to write; checkpoint and log are in its run.
         seed: Seed of the weights, the batch order and the shifts of images.
-        changes: Another value for a field of the training, such as num_steps=100.
+        changes: Another value for a field of the training, such as num_steps=100; so many are then taken,
+            however few the pairs.
     """
     at_least(0, seed=seed)
 
     from mxqvae.config import override
     from mxqvae.data.pairs import PairDataset
-    from mxqvae.evaluation.contrastive_training import TRAINING, train_contrastive
+    from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import progress_on
 
@@ -35,10 +36,15 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
         check_output_folder(out)
     training = override(TRAINING, changes)
     training = training if seed is None else dataclasses.replace(training, seed=seed)
-    train_contrastive(
-        PairDataset.from_parquet(data, "train"), training, run, progress=progress_on()
-    ).save_pretrained(out)
-    print(f"joint embedding, trained in {training.num_steps:,} steps: {out}")
+    embedding = train_contrastive(
+        PairDataset.from_parquet(data, "train"),
+        training,
+        run,
+        max_epochs=None if asks_for_steps(changes) else MAX_EPOCHS,
+        progress=progress_on(),
+    )
+    embedding.save_pretrained(out)
+    print(f"joint embedding, trained in {embedding.model.config.training.num_steps:,} steps: {out}")
 
 
 def retrieval(

@@ -40,7 +40,8 @@ def sample(
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
         num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
-        max_word_bits: Draw a pair anew, 7 times at most, while stage 1 finds a word of it dearer; inf: never.
+        max_word_bits: Draw a pair anew, 7 times at most, while a word costs stage 1 more bits (-log2 of its
+            probability); inf: never. Caption MNIST's weights have 0.05, emoji-cpu's 2.
         max_caption_code_bits: The same for codes of the caption that the prior finds dearer; inf: never.
         weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         json: Print the summary as JSON.
@@ -57,9 +58,10 @@ def sample(
         if not bound > 0:
             raise MxqvaeError(f"--{name.replace('_', '-')} must be above 0, got {bound}")
 
-    from mxqvae.output_folder import check_output_folder
+    from mxqvae.output_folder import check_output_folder, check_sources_stay
     from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
 
+    check_sources_stay(out, weights)
     check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
 
     from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, asks_for_steps, at_least
 
 if TYPE_CHECKING:
     from mxqvae.progress import Progress
@@ -19,8 +19,9 @@ def autoencoder(
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write; checkpoint, log and pictures are in its runs/autoencoder.
-        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
-            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
+        recipe: For photos photos-cpu, which mirrors half of the images, against blur photos-cpu-perceptual;
+            for drawings and signs pairs-cpu; for an audit photos-cpu-audit or pairs-cpu-audit; another name
+            lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
             taken, however few the pairs.
@@ -34,9 +35,7 @@ def autoencoder(
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
     training = override(chosen.autoencoder_training, changes)
-    chosen = dataclasses.replace(
-        chosen, autoencoder_training=training, max_epochs=_max_epochs(chosen, changes)
-    )
+    chosen = dataclasses.replace(chosen, autoencoder_training=training, **_bounds_lifted(changes))
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
 
@@ -47,7 +46,7 @@ def prior(
     """Train stage 2: the prior over the codes that stage 1 gives the data. Ctrl-C keeps a checkpoint.
 
     Args:
-        data: Folder of the data set that stage 1 was trained on.
+        data: Folder of the data set to learn from: that of stage 1, or more such pairs of the same size.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
         recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
             for other pairs.
@@ -64,7 +63,7 @@ def prior(
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
     training = override(chosen.prior_training, changes)
-    chosen = dataclasses.replace(chosen, prior_training=training, max_epochs=_max_epochs(chosen, changes))
+    chosen = dataclasses.replace(chosen, prior_training=training, **_bounds_lifted(changes))
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
 
@@ -77,7 +76,7 @@ def reader(
     Ctrl-C keeps a checkpoint, the same command goes on from it.
 
     Args:
-        data: Folder of the data set that the prior was trained on.
+        data: Folder of the data set to learn from: that of the prior, or more such pairs of the same size.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
         recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
             for other pairs.
@@ -98,7 +97,7 @@ def reader(
         chosen = dataclasses.replace(
             chosen,
             reader=dataclasses.replace(chosen.reader, training=training),
-            max_epochs=_max_epochs(chosen, changes),
+            **_bounds_lifted(changes),
         )
     seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
@@ -112,8 +111,9 @@ def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone =
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
-        recipe: Name of the run, see `mxqvae.recipes`; without it, caption-mnist-cpu for Caption MNIST and
-            pairs-cpu for other pairs. For photos take photos-cpu, which mirrors half of the images.
+        recipe: For photos photos-cpu, which mirrors half of the images, against blur photos-cpu-perceptual;
+            for drawings and signs pairs-cpu; for an audit photos-cpu-audit or pairs-cpu-audit; another name
+            lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
     """
     at_least(0, seed=seed)
@@ -194,7 +194,6 @@ def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe"
     return find_recipe(fitting)
 
 
-def _max_epochs(recipe: "Recipe", changes: tuple[str, ...]) -> int | None:
-    """The recipe's bound, but none on a number of steps that was asked for."""
-    asked_for = {change.partition("=")[0].strip() for change in changes}
-    return None if "num_steps" in asked_for else recipe.max_epochs
+def _bounds_lifted(changes: tuple[str, ...]) -> dict[str, None]:
+    """The recipe's bounds on how often a pair is seen, none of which holds for steps that were asked for."""
+    return {"max_epochs": None, "max_epochs_of_codes": None} if asks_for_steps(changes) else {}

@@ -76,8 +76,7 @@ def load_mnist(folder: Path | None = None) -> Mnist:
         MxqvaeError: Names the file that is missing, truncated or altered in a folder or in the cache; nothing
             is fetched in its place. Or lists the four files, where nothing could be fetched.
     """
-    named = os.environ.get("MXQVAE_MNIST")
-    folder = folder or (Path(named) if named else None)
+    folder = named_folder(folder)
     if folder is not None:
         return _parse(_read_folder(folder, "or name no folder, and the files are fetched"))
     cache = cache_folder() / "mnist"
@@ -89,6 +88,12 @@ def load_mnist(folder: Path | None = None) -> Mnist:
         for name, content in contents.items():
             (new_cache / name).write_bytes(content)
     return _parse(contents)
+
+
+def named_folder(folder: Path | None) -> Path | None:
+    """The folder that is given, else the one that `MXQVAE_MNIST` names, else none."""
+    named = os.environ.get("MXQVAE_MNIST")
+    return folder or (Path(named) if named else None)
 
 
 def cache_folder() -> Path:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mxqvae.data.batch import PairShape, to_floats
 from mxqvae.data.caption_grammar import Slot
+from mxqvae.data.captioned_images.square_image import as_shown
 from mxqvae.data.edited_copy import num_rows
 from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.data.tokenizer import CaptionTokenizer
@@ -253,7 +254,7 @@ def _decode_image(path: Path, row: int, encoded: bytes | None) -> np.ndarray:
     """Decode one image, (H, W, 3) uint8."""
     try:
         with Image.open(io.BytesIO(encoded or b"")) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(as_shown(image))
     # What Pillow raises for a damaged file depends on its format and on the damage.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
         raise MxqvaeError(

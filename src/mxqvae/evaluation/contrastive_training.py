@@ -69,17 +69,23 @@ def contrastive_tokenizer(captions: list[str]) -> CaptionTokenizer:
 
 
 def train_contrastive(
-    pairs: PairDataset, training: TrainingConfig, folder: Path, *, progress: Progress | None = None
+    pairs: PairDataset,
+    training: TrainingConfig,
+    folder: Path,
+    *,
+    max_epochs: int | None = MAX_EPOCHS,
+    progress: Progress | None = None,
 ) -> JointEmbedding:
     """Train a joint embedding; the same call resumes an interrupted run.
 
     Training moves the images of each batch by a few pixels, all by the same amount: equal images stay equal.
-    A twentieth of the pairs is held out, for the log. Few pairs take few steps, `MAX_EPOCHS`.
+    A twentieth of the pairs is held out, for the log.
 
     Args:
         pairs: Real pairs; those known in part are left out.
         training: How it learns, such as `TRAINING`.
         folder: Takes the checkpoint and the log.
+        max_epochs: How often a pair is seen at most: few pairs take few steps; none: no bound.
 
     Raises:
         MxqvaeError: No whole pairs, images that are not square, or a checkpoint of another run.
@@ -89,7 +95,8 @@ def train_contrastive(
         raise MxqvaeError("no image has a caption to learn from; give a data set with captions")
     tokenizer = contrastive_tokenizer(pairs.captions)
     learned, held_out = split_validation(pairs, HELD_OUT_SHARE)
-    training = within_epochs(training, len(learned), MAX_EPOCHS)
+    if max_epochs is not None:
+        training = within_epochs(training, len(learned), max_epochs, progress)
     config = contrastive_config(tokenizer, pairs.shape(tokenizer).image_size, training)
     torch.manual_seed(training.seed)
     model = ContrastiveModel(config)

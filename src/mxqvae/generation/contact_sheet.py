@@ -1,5 +1,6 @@
 """A contact sheet: a grid of images with the whole caption under each."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -92,7 +93,8 @@ def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: f
         if line:
             lines.append(line)
         while len(word) > 1 and font.getlength(word) > width:
-            fitting = max((n for n in range(1, len(word)) if font.getlength(word[:n]) <= width), default=1)
+            lengths = range(1, len(word))
+            fitting = max(1, bisect_right(lengths, width, key=lambda n: font.getlength(word[:n])))
             lines.append(word[:fitting])
             word = word[fitting:]
         line = word

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from mxqvae.data.captioned_images.square_image import as_shown
 from mxqvae.data.pair_source import METADATA_NAME
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
@@ -178,7 +179,7 @@ def _write_png(job: tuple[np.ndarray, Path]) -> None:
 def _read_image(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(as_shown(image))
     except FileNotFoundError:
         raise MxqvaeError(f"{path} is missing; sample again") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

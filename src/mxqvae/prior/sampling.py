@@ -34,7 +34,7 @@ class SamplingConfig:
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Only the most likely codes that together reach this probability; 1: all.
 
-    The default takes the tail that costs captions their grammar and moves the kinds' shares least.
+    The default removes unlikely codes that break a caption's grammar, and shifts the kinds' shares least.
     """
 
 

@@ -63,6 +63,15 @@ class Recipe:
     minutes: tuple[float, float] | None = None
     """What stage 1 and stage 2 take on two cores with bfloat16, about, at 64 pixels; none: not known."""
 
+    def __post_init__(self) -> None:
+        trainings = [self.autoencoder_training, self.prior_training]
+        trainings += [] if self.reader is None else [self.reader.training]
+        if (smallest := min(training.batch_size for training in trainings)) < self.num_processes:
+            raise MxqvaeError(
+                f"batch_size {smallest} leaves a process without a pair; give at least {self.num_processes}, "
+                "the processes that share a batch"
+            )
+
     def autoencoder_for(self, pairs: PairShape) -> AutoencoderConfig:
         """The autoencoder for pairs of a shape.
 

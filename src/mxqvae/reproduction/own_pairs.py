@@ -77,7 +77,8 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
         if (num := num_captioned(splits["test"])) < self.num_candidates:
             raise MxqvaeError(
                 f"data set {self.data}: {num} images of the split 'test' have a caption, the measure needs "
-                f"{self.num_candidates}; build it with another --test-share or with more captions"
+                f"{self.num_candidates}; build it with more pairs or a greater --test-share, or look at "
+                "fewer by `mxqvae evaluate retrieval --candidates`"
             )
 
     @property

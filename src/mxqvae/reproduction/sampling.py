@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mxqvae.config import to_json
@@ -102,7 +102,7 @@ def _path(folder: Path, samples: range) -> Path:
 def _write_part(path: Path, part: _Part, source: str) -> None:
     record = {"source": source, "captions": json.dumps(part.captions), "seconds": str(part.seconds)}
     with new_output_file(path) as partial:
-        save_file({"images": part.images}, partial, metadata=record)
+        partial.write_bytes(save({"images": part.images}, metadata=record))
 
 
 def _read_part(path: Path, source: str) -> _Part | None:

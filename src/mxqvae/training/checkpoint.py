@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -30,7 +30,7 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, step: in
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
     contiguous = {name: value.detach().contiguous() for name, value in tensors.items()}
     with new_output_file(path) as partial:
-        save_file(contiguous, partial, metadata={"step": str(step), "identity": identity})
+        partial.write_bytes(save(contiguous, metadata={"step": str(step), "identity": identity}))
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity: str) -> int:

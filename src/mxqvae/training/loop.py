@@ -51,11 +51,21 @@ class TrainingConfig:
     """Seed of the weights, the batch order and the masking."""
 
 
-def within_epochs(training: TrainingConfig, num_pairs: int, max_epochs: int) -> TrainingConfig:
-    """`training`, stopped when each pair was seen `max_epochs` times; the warm-up shrinks with the steps."""
+def within_epochs(
+    training: TrainingConfig, num_pairs: int, max_epochs: int, progress: Progress | None = None
+) -> TrainingConfig:
+    """`training`, stopped when each pair was seen `max_epochs` times; the warm-up shrinks with the steps.
+
+    Args:
+        progress: Is told where that takes fewer steps.
+    """
     num_steps = -(-max_epochs * num_pairs // training.batch_size)
     if num_steps >= training.num_steps:
         return training
+    (progress or NoProgress()).say(
+        f"{num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is then seen "
+        f"{max_epochs:,} times"
+    )
     num_warmup_steps = training.num_warmup_steps * num_steps // training.num_steps
     return replace(training, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
 

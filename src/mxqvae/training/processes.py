@@ -62,6 +62,12 @@ def companions(num: int, target: Callable[..., Any], *arguments: Any) -> Iterato
         torch.set_num_threads(num_threads)
 
 
+def wait_for_all() -> None:
+    """Under `torchrun`: until every process is here, so that none looks for files before they are written."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
 def average_gradients(model: nn.Module) -> None:
     """Replace each gradient by its mean over all processes."""
     if num_processes() == 1:

@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 import unicodedata
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from mxqvae.data.captioned_images.image_files import ImageFinder, TarImageFinder, files_in_tar
+from mxqvae.data.captioned_images.image_files import ImageFinder, TarImageFinder, files_in_tar, walk_files
 from mxqvae.data.captioned_images.source import FileRange
 
 
@@ -48,3 +49,29 @@ def test_a_name_as_it_is_goes_first(tmp_path: Path):
 
 def test_a_missing_image_keeps_its_name(tmp_path: Path):
     assert ImageFinder([tmp_path]).find("a\\é.png") == FileRange(str(tmp_path / "a\\é.png"))
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path):
+    photos, more = tmp_path / "photos", tmp_path / "more"
+    for folder in (photos / "x", more):
+        folder.mkdir(parents=True)
+        (folder / "1.png").touch()
+    (photos / "a-link").symlink_to(photos / "x")
+    (photos / "b-link").symlink_to(more)
+    (photos / "loop").symlink_to(photos)
+    found = [path.relative_to(photos).as_posix() for path in walk_files(photos)]
+    assert found == ["x/1.png", "b-link/1.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def refuse(place: str) -> object:
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        list(walk_files(tmp_path))

@@ -128,6 +128,19 @@ def test_bytes_that_are_not_utf8_and_a_byte_order_mark(tmp_path: Path):
     assert pair.name == "�.png"
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_list_says_itself_what_separates_its_cells(tmp_path: Path, separator: str):
+    text = separator.join(["file", "caption"]) + "\n" + separator.join(["a.png", '"one, two; three"']) + "\n"
+    (tmp_path / "a.csv").write_text(text)
+    assert [pair.captions for pair in read(tmp_path / "a.csv")] == [("one, two; three",)]
+
+
+def test_captions_are_not_cut_at_a_comma(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("file,caption\na.png,one,,\nb.png,one, two\n")
+    with pytest.raises(MxqvaeError, match=r"a\.csv, line 3: more cells than columns; put double quotes"):
+        list(read(tmp_path / "a.csv"))
+
+
 def test_tabs(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("file\tcaption\na.png\tone, two\n")
     assert [pair.captions for pair in read(tmp_path / "a.tsv")] == [("one, two",)]

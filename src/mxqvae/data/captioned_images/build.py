@@ -14,7 +14,13 @@ from mxqvae.config import to_json
 from mxqvae.data.captioned_images.card import OWN_PAIRS, CardText, card_of
 from mxqvae.data.captioned_images.collection import CollectedPair, PairCollection
 from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig, Manifest, TokenizerCounts
-from mxqvae.data.captioned_images.problems import Problem, ProblemKind, ProblemLog, open_problem_log
+from mxqvae.data.captioned_images.problems import (
+    Problem,
+    ProblemCount,
+    ProblemKind,
+    ProblemLog,
+    open_problem_log,
+)
 from mxqvae.data.captioned_images.reading import read_images
 from mxqvae.data.captioned_images.shards import SplitCounts, write_split
 from mxqvae.data.captioned_images.source import PairSource
@@ -121,15 +127,16 @@ def _collect(
             "--split-column, or deal others with --new-splits"
         )
     if not collection.count(TRAIN):
-        met = ", ".join(
-            f"{kind.title} {counts[kind.key].num:,} times ({counts[kind.key].examples[0]})"
-            for counts in [problems.counts()]
-            for kind in ProblemKind
-            if kind.key in counts
-        )
+        counts = problems.counts()
+        met = ", ".join(_told(kind, counts[kind.key]) for kind in ProblemKind if kind.key in counts)
         raise MxqvaeError(f"{source.layout}: nothing can be used; {met or 'there is nothing in it'}")
     if not any(pair.png and pair.captions for pair in collection.pairs(TRAIN)):
         raise _no_whole_pair(source.layout, collection)
+
+
+def _told(kind: ProblemKind, counted: ProblemCount) -> str:
+    remedy = kind.remedy.removeprefix("left out").replace(": ", "; ", 1)
+    return f"{kind.title} {counted.num:,} times ({counted.examples[0]}{remedy})"
 
 
 def _no_whole_pair(layout: str, collection: PairCollection) -> MxqvaeError:

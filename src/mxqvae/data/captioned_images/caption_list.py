@@ -9,7 +9,7 @@ import io
 import json
 import posixpath
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 from typing import IO, Any
 
 from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
@@ -120,10 +120,16 @@ class CaptionList:
             yield number, row
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        reader = csv.DictReader(text, delimiter="\t" if self.where.lower().endswith(".tsv") else ",")
+        header = next(text, "")
+        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count))
         try:
             for row in reader:
-                row.pop(None, None)  # what stands beyond the last column
+                beyond: list[str] = row.pop(None, None) or []  # pyright: ignore[reportArgumentType]
+                if any(cell.strip() for cell in beyond):
+                    raise MxqvaeError(
+                        f"{self.where}, line {reader.line_num}: more cells than columns; put double quotes "
+                        "around captions that hold the separator"
+                    )
                 yield reader.line_num, row
         except csv.Error as error:
             raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; mend the line") from None

@@ -133,7 +133,8 @@ def asked_column(names: Sequence[str], name: str | None, role: str, table: str) 
 
 def _none_found(names: Sequence[str], role: str, table: str) -> MxqvaeError:
     return MxqvaeError(
-        f"{table}: no {role} column found among {', '.join(names)}; name it with --{role}-column"
+        f"{table}: no {role} column found among {', '.join(names)}; name it with --{role}-column (of a list, "
+        "the first line names the columns, in UTF-8)"
     )
 
 

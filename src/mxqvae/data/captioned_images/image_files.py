@@ -40,9 +40,25 @@ def is_image_name(name: str) -> bool:
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """All files below `folder`, in the same order on every machine; hidden ones are passed over."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+    """All files below `folder`, in the same order on every machine; hidden ones are passed over.
+
+    Links to folders are followed, last; a folder that is met again is passed over.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    met: set[str] = set()
+    for place, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        if (real := os.path.realpath(place)) in met:
+            folders.clear()
+            continue
+        met.add(real)
+        seen = [name for name in folders if not _is_hidden(name)]
+        folders[:] = sorted(seen, key=lambda name: (Path(place, name).is_symlink(), name))
         for name in sorted(files):
             if not _is_hidden(name):
                 yield Path(place, name)

@@ -17,7 +17,10 @@ NUM_EXAMPLES = 5
 class ProblemKind(Enum):
     """A kind of problem, and what is done about it."""
 
-    MISSING = ("image file is missing", "left out")
+    MISSING = (
+        "image file is missing",
+        "left out: give names with endings, or their folder by --images",
+    )
     BROKEN = ("image is damaged or of an unknown format", "left out")
     HEIC = ("image is HEIC, a format of phones", "left out: pip install 'mxqvae[heic]'")
     GIGANTIC = ("image has too many pixels to decode safely", "left out")

@@ -94,6 +94,23 @@ def make_square(image: bytes | FileRange, size: int, box: Box | None = None) -> 
     return SquareImage(png, hashlib.sha256(pixels.tobytes()).digest(), tuple(problems))
 
 
+def as_shown(image: Image.Image) -> Image.Image:
+    """An image as people see it: in sRGB, upright, what is transparent on white; as `make_square` has it.
+
+    Raises:
+        ValueError: Its pixels are floating-point numbers.
+        OSError: It is damaged, or whatever else Pillow raises then.
+    """
+    image.load()
+    try:
+        flat, _ = _flat(image)
+    except _RefusedError as refused:
+        raise ValueError(refused.problem[1]) from None
+    turn = _TURN_UPRIGHT.get(_orientation(image))
+    square = to_srgb(flat, image.info.get("icc_profile"))
+    return square if turn is None else square.transpose(turn)
+
+
 def upright_size(encoded: bytes) -> tuple[int, int]:
     """Width and height, as people see it, of an image that `make_square` takes."""
     with _open(encoded) as image:
