@@ -124,7 +124,7 @@ class CaptionList:
         reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count))
         try:
             for row in reader:
-                beyond: list[str] = row.pop(None, None) or []  # pyright: ignore[reportArgumentType]
+                beyond: Any = row.pop(None, ())  # pyright: ignore[reportArgumentType] - the key of csv
                 if any(cell.strip() for cell in beyond):
                     raise MxqvaeError(
                         f"{self.where}, line {reader.line_num}: more cells than columns; put double quotes "
