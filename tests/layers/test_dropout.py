@@ -51,6 +51,9 @@ class TestDrop:
             torch.set_num_threads(before)
         assert draws[0].equal(draws[1])
 
+    def test_a_share_next_to_1_is_no_division_by_zero(self):
+        assert drop(torch.ones(100), 1 - 1e-9).isfinite().all()
+
     def test_shape_and_precision_stay(self):
         dropped = drop(torch.ones(3, 5, 7, dtype=torch.bfloat16).transpose(0, 1), 0.1)
         assert dropped.shape == (5, 3, 7)

@@ -16,7 +16,7 @@ def drop(x: Tensor, share: float) -> Tensor:
     """
     if x.device.type != "cpu":
         return F.dropout(x, share)
-    num_dropped = round(share * NUM_LEVELS)
+    num_dropped = min(round(share * NUM_LEVELS), NUM_LEVELS - 1)
     if not num_dropped:
         return x
     numbers = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
