@@ -18,6 +18,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from mxqvae.audit.measurement import AuditScore, KindAudit
 from mxqvae.autoencoder.concatenated import ConcatenatedConfig
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.kinds import AutoencoderConfig, build_autoencoder
@@ -60,6 +61,8 @@ from mxqvae.recipes.recipe import ReaderRecipe
 from mxqvae.reproduction.rows import TABLE1_EXTRA_ROWS, TABLE1_ROWS, TABLE2_ROWS
 from mxqvae.results import (
     Cost,
+    DirtyDataFigures,
+    DirtyDataResult,
     PairsFigures,
     PairsResult,
     PairsUsed,
@@ -361,6 +364,39 @@ def table1_result(run_of: Callable[..., dict[str, Any]]) -> Table1Result:
         for n, kind in enumerate(DEGREE_KINDS, start=1)
     }
     return Table1Result(**run_of("table1"), figures=CorrelationScore(kinds=kinds))
+
+
+@pytest.fixture
+def dirty_data_result(run_of: Callable[..., dict[str, Any]], table1_result: Table1Result) -> DirtyDataResult:
+    """A made-up stage 1 that learned from captions of which some lied and were found."""
+
+    def audit(roc_auc: float) -> AuditScore:
+        kind = KindAudit(
+            num_pairs=20,
+            roc_auc=roc_auc,
+            caption_alone_roc_auc=0.5,
+            contrastive_roc_auc=None,
+            word_named=0.9,
+            slot_corrected=0.8,
+            caption_corrected=0.7,
+            right_kept=0.95,
+        )
+        return AuditScore(kinds={"Quad4": kind}, pairs_per_second=100.0)
+
+    run = run_of("dirty-data")
+    run.update(name="dirty-data-20-filtered-seed7", row="20% lie, contradicted pairs left out")
+    return DirtyDataResult(
+        **run,
+        figures=DirtyDataFigures(
+            num_pairs=1000,
+            num_lying=25,
+            precision=0.925,
+            recall=0.875,
+            correlation=table1_result.figures,
+            audit=audit(0.75),
+            audit_hidden=audit(0.985),
+        ),
+    )
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ CARD = "src/mxqvae/weights/caption-mnist-cpu/README.md"
 TABLE1 = "docs/table1.md"
 RECONSTRUCTION = "docs/reconstruction.md"
 EMOJI = "docs/emoji.md"
+AUDIT = "docs/audit.md"
 EMOJI_CARD = "src/mxqvae/weights/emoji-cpu/README.md"
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 TABLE1_PAGE = (REPOSITORY / TABLE1).read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def test_the_layout_lists_what_is_there():
 def test_the_tables_are_made_from_the_results():
     blocks = render_blocks(read_results(REPOSITORY / "results"))
     assert fill_blocks(README, blocks, "README.md") == README, "run `mxqvae report`"
-    for page in (CARD, TABLE1, RECONSTRUCTION, EMOJI, EMOJI_CARD):
+    for page in (CARD, TABLE1, RECONSTRUCTION, EMOJI, AUDIT, EMOJI_CARD):
         text = (REPOSITORY / page).read_text(encoding="utf-8")
         assert fill_blocks(text, blocks, page) == text, f"run `mxqvae report --readme {page}`"
 

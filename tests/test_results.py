@@ -1,13 +1,10 @@
 import dataclasses
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 
-from mxqvae import device, results
 from mxqvae.errors import MxqvaeError
 from mxqvae.results import (
     ReconstructionResult,
@@ -150,36 +147,3 @@ def test_two_files_of_one_row_are_refused(table2_result: Table2Result, tmp_path:
     write_result(dataclasses.replace(table2_result, name="table2-again"), tmp_path)
     with pytest.raises(MxqvaeError, match=r"table2-again\.json and table2-mxqvae-seed7\.json both hold"):
         read_results(tmp_path)
-
-
-def test_the_commit_tells_whether_the_source_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def git(*arguments: str) -> None:
-        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
-
-    source = tmp_path / "source.py"
-    source.write_text("first")
-    monkeypatch.setattr(results, "__file__", str(source))
-    git("init")
-    assert results.current_commit() == "unknown"  # in somebody's clone, but not of it
-    git("add", ".")
-    git("commit", "-m", "first")
-    assert re.fullmatch("[0-9a-f]{40}", results.current_commit())
-    source.write_text("second")
-    assert re.fullmatch("[0-9a-f]{40} with changes", results.current_commit())
-
-
-@pytest.mark.parametrize("able", [True, False])
-def test_a_cpu_that_does_not_multiply_bf16_is_told_from_one_that_does(
-    monkeypatch: pytest.MonkeyPatch, able: bool
-):
-    monkeypatch.setattr(device, "multiplies_bf16", lambda device: able)
-    described = results.describe_hardware(torch.device("cpu"))
-    assert described.endswith(", without bfloat16") == (not able)
-
-
-def test_hardware_and_versions_are_named():
-    assert re.fullmatch(r"[1-9]\d* cores? of \S.*", results.describe_hardware(torch.device("cpu")))
-    versions = results.list_versions()
-    assert versions["torch"] == torch.__version__
-    assert versions.keys() == {"python", *results.RECORDED_PACKAGES}

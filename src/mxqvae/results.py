@@ -7,15 +7,12 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from mxqvae.audit.measurement import AuditScore
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import ConsistencyScore
@@ -27,12 +24,6 @@ from mxqvae.evaluation.memorization import MemorizationScore
 from mxqvae.evaluation.retrieval import RetrievalScore
 from mxqvae.evaluation.similarity import SimilarityComparison
 from mxqvae.output_file import new_output_file
-
-if TYPE_CHECKING:
-    import torch
-
-RECORDED_PACKAGES = ("mxqvae", "torch", "numpy", "tokenizers", "pillow")
-"""The packages whose versions can change a figure."""
 
 
 @configuration
@@ -47,6 +38,8 @@ class Cost:
     """Training of the judge, or of the joint embedding that stands in its place."""
     autoencoder: float
     """Training of stage 1; of all parts, where rows share them."""
+    audit: float = 0.0
+    """Audit of the training pairs, and what was made of them by it."""
     prior: float = 0.0
     """Training of stage 2, its code extraction not included."""
     sampling: float = 0.0
@@ -125,11 +118,11 @@ class Run:
     seed: int
     """Seed of training and sampling."""
     commit: str
-    """The source it was run from, see `current_commit`; where its steps ran from several, all of them."""
+    """The source it was run from, see `provenance.current_commit`; of steps from several, all of them."""
     hardware: str
-    """The machine, or the machines of its steps, see `describe_hardware`."""
+    """The machine, or the machines of its steps, see `provenance.describe_hardware`."""
     versions: dict[str, str]
-    """Versions of Python and of the packages that matter, see `list_versions`."""
+    """Versions of Python and of the packages that matter, see `provenance.list_versions`."""
     cost: Cost
     """Time taken."""
     date: datetime.date
@@ -236,13 +229,44 @@ class PairsResult(Run):
     """What came out."""
 
 
-Result = Table1Result | Table2Result | Table3Result | ReconstructionResult | PairsResult
+@configuration
+class DirtyDataFigures:
+    """A stage 1 whose training captions lied, or were cleaned up."""
+
+    num_pairs: int
+    """Pairs that it learned from."""
+    num_lying: int
+    """Those whose captions say something else of their image than the true ones."""
+    precision: float | None
+    """Share of the pairs taken for lies that were lies; None where none were looked for."""
+    recall: float | None
+    """Share of the lies that were taken for lies; None where none were looked for."""
+    correlation: CorrelationScore
+    """On the Degree sets of the test pairs, which no training caption has touched."""
+    audit: AuditScore
+    """As an auditor of these, whose words it is shown."""
+    audit_hidden: AuditScore
+    """The same with the words that are asked for hidden."""
+
+
+@configuration
+class DirtyDataResult(Run):
+    """Stage 1 on Caption MNIST of which some captions lie, as it was run."""
+
+    table: Literal["dirty-data"] = "dirty-data"
+    """The table it belongs to."""
+    figures: DirtyDataFigures
+    """What came out."""
+
+
+Result = Table1Result | Table2Result | Table3Result | ReconstructionResult | PairsResult | DirtyDataResult
 RESULTS: dict[str, type[Result]] = {
     "table1": Table1Result,
     "table2": Table2Result,
     "table3": Table3Result,
     "reconstruction": ReconstructionResult,
     "pairs": PairsResult,
+    "dirty-data": DirtyDataResult,
 }
 
 
@@ -294,8 +318,8 @@ def read_results(folder: Path) -> list[Result]:
     for path in sorted(folder.glob("*.json")):
         result = read_result(path)
         # A set is scored with as many recipes as somebody likes.
-        is_of_a_set = not isinstance(result, Table2Result)
-        data_set = f"{result.data_set} {result.recipe}" if is_of_a_set else ""
+        is_of_digits = isinstance(result, Table2Result | DirtyDataResult)
+        data_set = "" if is_of_digits else f"{result.data_set} {result.recipe}"
         other = results.setdefault((result.table, data_set, result.row, result.seed), result)
         if other is not result:
             raise MxqvaeError(
@@ -303,61 +327,6 @@ def read_results(folder: Path) -> list[Result]:
                 f"{result.table} with seed {result.seed}; keep one"
             )
     return list(results.values())
-
-
-def current_commit() -> str:
-    """Return the commit of this source, followed by " with changes" where files differ from it.
-
-    A package that was not installed from a clone gives "unknown".
-    """
-    source = Path(__file__)
-    # An installed copy may lie inside somebody else's clone: ask whether this very file is tracked.
-    if _git(source.parent, "ls-files", "--error-unmatch", source.name) is None:
-        return "unknown"
-    commit = _git(source.parent, "rev-parse", "HEAD")
-    if commit is None:
-        return "unknown"
-    return f"{commit} with changes" if _git(source.parent, "status", "--porcelain", ".") else commit
-
-
-def describe_hardware(device: "torch.device") -> str:
-    """Return what a run on `device` uses, such as `2 cores of AMD EPYC 9R14` or `1 NVIDIA H100`.
-
-    A CPU that does not multiply bfloat16, and so trains in float32, is said to be `without bfloat16`.
-    """
-    if device.type == "cuda":
-        import torch
-
-        return f"1 {torch.cuda.get_device_name(device)}"
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    from mxqvae.device import multiplies_bf16
-
-    precision = "" if multiplies_bf16(device) else ", without bfloat16"
-    return f"{num_cores} core{'s' * (num_cores != 1)} of {_processor_name()}{precision}"
-
-
-def list_versions() -> dict[str, str]:
-    """Return the versions of Python and of `RECORDED_PACKAGES`."""
-    packages = {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
-    return {"python": platform.python_version(), **packages}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Return what git prints; None where it fails or is not installed."""
-    try:
-        run = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return run.stdout.strip()
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:

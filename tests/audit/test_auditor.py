@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -159,9 +160,61 @@ def test_no_captions_alone(auditor: PairAuditor):
     assert auditor.caption_bits([]).shape == (0,)
 
 
+@pytest.fixture(scope="module")
+def unseen() -> PairAuditor:
+    """The shipped stage 1, which is shown no word that it is asked for."""
+    return PairAuditor.from_pretrained(hides_words=True)
+
+
+def test_a_hidden_word_cannot_tell_itself(unseen: PairAuditor, right: PairDataset):
+    """Captions that differ in one word share its probability; shown, each would be certain of its own."""
+    captions = [re.sub("top|upper", word, right.captions[0], count=1) for word in ("top", "upper")]
+    top, upper = unseen.audit(right.images[[0, 0]], captions)
+    place = next(i for i, word in enumerate(top.words) if word.text_in(captions[0]) == "top")
+    assert 2 ** -top.word_bits[place] + 2 ** -upper.word_bits[place] <= 1 + 1e-4
+
+
+def test_hidden_words_find_and_mend_lies_too(unseen: PairAuditor, right: PairDataset, wrong: PairDataset):
+    images, true, said = right.images[:NUM], right.captions[:NUM], wrong.captions[:NUM]
+    good, bad = unseen.audit(images, true), unseen.audit(images, said)
+    assert all(w.score > r.score for r, w in zip(good, bad, strict=True))
+    for pair, caption in zip(good + bad, true + said, strict=True):
+        assert pair.score == pytest.approx(sum(pair.word_bits))
+        assert next(word.text_in(caption) for word in pair.words) == "The"
+    assert sum(pair.proposed_caption == caption for pair, caption in zip(bad, true, strict=True)) >= NUM - 1
+    assert sum(pair.proposed_caption == caption for pair, caption in zip(good, true, strict=True)) >= NUM - 1
+
+
+def test_with_words_hidden_heat_is_of_the_words_as_asked_for(
+    unseen: PairAuditor, auditor: PairAuditor, wrong: PairDataset
+):
+    relief = []
+    for image, caption in zip(wrong.images[:4], wrong.captions[:4], strict=True):
+        shown, hidden = (some.regions(image, caption) for some in (auditor, unseen))
+        assert [region[:4] for region in shown] == [region[:4] for region in hidden]
+        assert shown != hidden
+        (pair,) = unseen.audit(image[None], [caption])
+        most = max(region.word_bits[pair.worst_word] for region in hidden)
+        relief.append(most / pair.word_bits[pair.worst_word])
+    # Without the region that contradicts it, a wrong word costs little more than any digit or colour.
+    assert sorted(relief)[1] > 0.25
+    assert unseen.regions(wrong.images[0], "")[0].word_bits == []
+
+
+def test_hidden_words_do_not_mind_company_or_empty_captions(unseen: PairAuditor, wrong: PairDataset):
+    alone = [unseen.audit(wrong.images[[i]], [wrong.captions[i]])[0] for i in range(3)]
+    together = unseen.audit(wrong.images[:4], [*wrong.captions[:3], ""])
+    for pair, other in zip(alone, together, strict=False):
+        assert pair.word_bits == pytest.approx(other.word_bits, abs=1e-3)
+        assert pair.proposed_caption == other.proposed_caption
+    assert (together[3].score, together[3].words) == (0, [])
+    assert unseen.audit(wrong.images[:1], [""])[0].proposed_caption == ""
+
+
 def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generator: PairGenerator):
     other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
     assert auditor.identity() == PairAuditor.from_pretrained().identity() != other.identity()
+    assert auditor.identity() != PairAuditor.from_pretrained(hides_words=True).identity()
 
 
 def test_images_of_another_size_are_refused(auditor: PairAuditor, right: PairDataset):

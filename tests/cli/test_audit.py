@@ -9,8 +9,8 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 NOTE = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
-    "docs/audit.md\n"
+    "and may miss captions that lie; --hide-words asks for words without showing them, and the recipes "
+    "pairs-cpu-audit and photos-cpu-audit train with random words, see docs/audit.md\n"
 )
 
 
@@ -53,6 +53,15 @@ def test_weights_that_saw_no_captions_that_lie_are_noted(
     code, out, err = run("audit", samples, "--out", tmp_path / "out", *arguments)
     assert (code, err) == (0, NOTE)
     assert json.loads(out)["num_new"] == 60
+    code, out, err = run("audit", samples, "--out", tmp_path / "hidden", *arguments, "--hide-words")
+    assert (code, err) == (0, "")
+
+
+def test_an_audit_with_words_hidden_is_another(run: Run, samples: Path, tiny_model: Path, tmp_path: Path):
+    arguments = ("audit", samples, "--out", tmp_path / "out", "--weights", tiny_model, "--num-worst", 1)
+    assert run(*arguments, "--hide-words")[0] == 0
+    code, _, err = run(*arguments)
+    assert (code, "holds an audit of other pairs, by other weights or by" in err) == (2, True)
 
 
 @pytest.mark.parametrize("missing", ["pairs", "weights"])

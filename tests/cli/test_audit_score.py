@@ -19,6 +19,11 @@ def test_json_and_file_hold_the_whole_score(
     assert list(figures["kinds"]) == ["Quad1", "Quad2", "Quad3", "Quad4"]
     assert figures["kinds"]["Quad4"]["num_pairs"] == 2
     assert figures["kinds"]["Quad4"]["contrastive_roc_auc"] is None
+    code, printed, _ = run(
+        *("evaluate", "audit", "--data", degree_sets_small, "--weights", tiny_model),
+        *("--num", 2, "--hide-words", "--json"),
+    )
+    assert (code, json.loads(printed)["kinds"] == figures["kinds"]) == (0, False)
 
 
 def test_the_table(run: Run, tiny_model: Path, degree_sets_small: Path):

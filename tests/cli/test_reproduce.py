@@ -14,7 +14,7 @@ from mxqvae.evaluation import correlation_plot
 from mxqvae.reproduction import table1, table2
 from mxqvae.reproduction.rows import TABLE1_ROWS
 from mxqvae.reproduction.table1 import Table1Reproduction
-from mxqvae.results import Table1Result, Table2Result, write_result
+from mxqvae.results import DirtyDataResult, Table1Result, Table2Result, write_result
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -286,6 +286,29 @@ def test_table_2_pictures_the_rows_that_kept_their_samples(
     picture = tmp_path / "results" / "table2.png"
     monkeypatch.setattr(table2.Table2Reproduction, "picture_rows", lambda self, results: picture)
     assert f"Samples of the rows side by side: {picture}" in run(*command)[1]
+
+
+def test_dirty_data_shares_what_its_rows_have_in_common(run: Run, tmp_path: Path):
+    command = ("reproduce", "dirty-data", "--work", tmp_path, "--dry-run")
+    code, out, err = run(*command, "--rows", "10-filtered", "10-corrected")
+    assert (code, err) == (0, "")
+    lines = [line.split() for line in out.splitlines()]
+    audits = [line[1] for line in lines if line[0] == "audit-10-seed0"]
+    assert audits == ["20", "shared,"]
+    assert sum(line[0].endswith("/autoencoder") for line in lines) == 4  # of three models
+    code, _, err = run(*command, "--rows", "10-lies")
+    assert (code, "unknown row '10-lies'; choose from clean, 10-dirty" in err) == (2, True)
+
+
+def test_dirty_data_prints_its_table(
+    run: Run, dirty_data_result: DirtyDataResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    write_result(dirty_data_result, tmp_path)
+    code, out, _ = run("reproduce", "dirty-data", "--results", tmp_path)
+    assert code == 0
+    assert "20% lie, contradicted pairs left out" in out
+    assert "0.9850" in out
 
 
 def test_reconstruction_trains_stage_1_of_both_recipes(run: Run, coloured_photos: Path, tmp_path: Path):

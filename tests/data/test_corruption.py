@@ -1,11 +1,13 @@
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mxqvae.data.caption_grammar import parse_caption
-from mxqvae.data.corruption import corrupt_captions
+from mxqvae.data.corruption import corrupt_captions, count_lies
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 
@@ -96,3 +98,24 @@ def test_sources_that_will_not_do(caption_mnist_small: Path, tmp_path: Path):
     with pytest.raises(MxqvaeError, match="no column slots"):
         corrupt_captions(bare, tmp_path / "out", share=0.2)
     assert not (tmp_path / "out").exists()
+
+
+def test_lies_are_counted(corrupted: Path, caption_mnist_small: Path, tmp_path: Path):
+    assert count_lies(caption_mnist_small) == (300, 0)
+    assert count_lies(corrupted) == (300, 60)
+    (tmp_path / "data").mkdir()
+    shutil.copy(corrupted / TEST, tmp_path / TEST)
+    with pytest.raises(MxqvaeError, match="no split 'train', whose captions would be counted"):
+        count_lies(tmp_path)
+
+
+def test_a_caption_that_was_mended_is_no_lie(corrupted: Path, tmp_path: Path):
+    shutil.copytree(corrupted, tmp_path / "mended")
+    rows = pq.read_table(tmp_path / "mended" / TRAIN)
+    number = rows["corrupted"].to_pylist().index(True)
+    captions = rows["caption"].to_pylist()
+    captions[number] = rows["original_caption"][number].as_py()
+    index = rows.schema.get_field_index("caption")
+    mended = rows.set_column(index, rows.schema.field(index), pa.array(captions, pa.string()))
+    pq.write_table(mended, tmp_path / "mended" / TRAIN)
+    assert count_lies(tmp_path / "mended") == (300, 59)

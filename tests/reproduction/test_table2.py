@@ -15,10 +15,11 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.digit_classifier import DigitClassifierConfig
 from mxqvae.evaluation.judge import JudgeConfig
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder, write_sample_folder
+from mxqvae.provenance import current_commit
 from mxqvae.reproduction import table2
 from mxqvae.reproduction.rows import TABLE2_ROWS, Row
 from mxqvae.reproduction.table2 import Table2Reproduction, share_drawn_anew
-from mxqvae.results import Table2Result, current_commit, read_result
+from mxqvae.results import Table2Result, read_result
 from mxqvae.training.loop import TrainingConfig
 
 STEPS = [

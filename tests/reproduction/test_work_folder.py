@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mxqvae.errors import MxqvaeError
+from mxqvae.provenance import current_commit, describe_hardware
 from mxqvae.reproduction import work_folder
 from mxqvae.reproduction.work_folder import RECORDS_FILE, Step, WorkFolder
-from mxqvae.results import current_commit, describe_hardware
 
 
 @pytest.fixture

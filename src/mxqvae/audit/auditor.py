@@ -11,9 +11,12 @@ photos-cpu, photos-paper and caption-mnist-paper) never had to repair anything; 
 be asked all the same, but what docs/audit.md measures need not hold for it. The recipes pairs-cpu-audit and
 photos-cpu-audit train with them.
 
-Words are not hidden from the encoder for this; docs/audit.md tells what hiding them costs. A word is
-*doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden and read a
-second time: what comes back, if it is still another word, is proposed in their place.
+Words are not hidden from the encoder for this; docs/audit.md tells what hiding them costs. With weights that
+were trained on the very captions that they audit it is another matter: where a share of these lies, they have
+learned to hand such lies on. `hides_words` asks for each word without showing it, in several readings.
+
+A word is *doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden
+and read once more: what comes back, if it is still another word, is proposed in their place.
 
 B pairs, H and W pixels, L tokens of a caption, V vocabulary, G cells of a side of the grid of image latents.
 """
@@ -28,7 +31,7 @@ import torch
 from torch import Tensor
 
 from mxqvae.audit.regions import Region, heat_map, region_of, windows_of
-from mxqvae.audit.words import Word, find_words, replace_words
+from mxqvae.audit.words import Word, find_words, in_turns, replace_words, whole_words
 from mxqvae.autoencoder.image import hide_unknown, normalise
 from mxqvae.autoencoder.kinds import Autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
@@ -45,8 +48,8 @@ HIDDEN_FROM = -2.0
 """Bits by which another word must be likelier (below 0: may be less likely) for a word to be read again."""
 CHANGED_FROM = 4.0
 """Bits by which another word must be likelier in both readings together to be proposed."""
-WORDS_APART = 8
-"""Words of a caption that are hidden at a time stand so far apart, where the caption is read alone."""
+UNLIKELY_FROM = 2.0
+"""Bits that a word must cost to be doubted, where it was hidden: either of two synonyms costs one."""
 
 
 class AuditedPair(NamedTuple):
@@ -70,8 +73,15 @@ class AuditedPair(NamedTuple):
 class PairAuditor:
     """Stage 1, in eval mode, and its tokenizer."""
 
-    def __init__(self, autoencoder: Autoencoder, tokenizer: CaptionTokenizer) -> None:
+    def __init__(
+        self, autoencoder: Autoencoder, tokenizer: CaptionTokenizer, *, hides_words: bool = False
+    ) -> None:
         """Put the parts together.
+
+        Args:
+            hides_words: Tell each word from the image and the other words, never from itself, at
+                `WORDS_APART` times the cost: for weights trained on the captions that are audited, or that
+                saw no lies.
 
         Raises:
             MxqvaeError: A stage 1 whose halves share nothing, which cannot hold one against the other.
@@ -81,16 +91,23 @@ class PairAuditor:
                 "these weights encode image and caption apart; audit with a joint stage 1, mxqvae"
             )
         self.autoencoder, self.tokenizer = autoencoder.eval(), tokenizer
+        self.hides_words = hides_words
 
     @classmethod
-    def from_pretrained(cls, weights: str | Path = SHIPPED_WEIGHTS) -> "PairAuditor":
+    def from_pretrained(
+        cls, weights: str | Path = SHIPPED_WEIGHTS, *, hides_words: bool = False
+    ) -> "PairAuditor":
         """Load a model folder or a hub repository; its prior is not needed.
+
+        Args:
+            hides_words: As for `PairAuditor`.
 
         Raises:
             MxqvaeError: No such folder or repository, or a file that is missing or damaged.
         """
         folder = find_weights(weights)
-        return cls(load_autoencoder(folder / "autoencoder"), load_tokenizer(folder))
+        autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
+        return cls(autoencoder, tokenizer, hides_words=hides_words)
 
     @property
     def image_size(self) -> int:
@@ -109,8 +126,8 @@ class PairAuditor:
         return masking is not None and masking.word_share > 0 and masking.random_word_share > 0
 
     def identity(self) -> str:
-        """SHA-256 of the weights."""
-        digest = hashlib.sha256()
+        """SHA-256 of the weights, and of how they are asked."""
+        digest = hashlib.sha256(b"words hidden" * self.hides_words)
         for name, value in self.autoencoder.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -132,17 +149,17 @@ class PairAuditor:
         token_ids = self.tokenizer.encode(captions)
         words = self._find_words(captions)
         latents, numbers = self._encode_images(images)
-        bits, odds, _ = self._read(latents, numbers, token_ids)
-        again = _whole_words(odds > HIDDEN_FROM, words)
+        bits, odds = self._read_each_word(latents, numbers, token_ids, words)
+        again = whole_words(odds > HIDDEN_FROM, words)
         proposed = token_ids.clone()
-        doubted = (_whole_words(odds > 0, words)).any(1).nonzero()[:, 0]
+        doubted = (whole_words(odds >= 0, words)).any(1).nonzero()[:, 0]
         if len(doubted):
             hidden, given = again[doubted], token_ids[doubted]
             seen = given.masked_fill(hidden, self.tokenizer.mask_id)
             _, new_odds, best = self._read(latents, numbers[doubted], seen, given)
             contradicted = hidden & (new_odds > 0) & (odds[doubted] + new_odds > CHANGED_FROM)
             # One letter of a word is not replaced without the others.
-            changed = _whole_words(contradicted, [words[i] for i in doubted.tolist()])
+            changed = whole_words(contradicted, [words[i] for i in doubted.tolist()])
             proposed[doubted] = torch.where(changed, best, given)
         return [
             self._audited(*pair)
@@ -169,15 +186,20 @@ class PairAuditor:
         pixels = hidden.repeat_interleave(cell, 1).repeat_interleave(cell, 2)
         floats = to_floats(image[None]).masked_fill(pixels[:, None], torch.nan)
         token_ids = self.tokenizer.encode([caption])
+        (words,) = self._find_words([caption])
+        _, seen, asked = self._questions(token_ids, [words])
         # They share the caption, and make the same blocks for every pair.
-        text_latents = self.autoencoder.text_encoder(token_ids)
+        text_latents = self.autoencoder.text_encoder(seen)
         blocks = []
         for block in floats.split(WINDOWS_AT_A_TIME):
-            log_shares = self._log_shares(self._image_latents(block), text_latents.expand(len(block), -1, -1))
-            blocks.append(_bits(log_shares, token_ids.expand(len(block), -1)))
+            given, image_latents = token_ids.expand(len(block), -1), self._image_latents(block)
+            total = torch.zeros(given.shape)
+            for latents, some in zip(text_latents, asked, strict=True):
+                log_shares = self._log_shares(image_latents, latents.expand(len(block), -1, -1))
+                total += _bits(log_shares, given).masked_fill(~some, 0)
+            blocks.append(total)
         bits = torch.cat(blocks)
         relief = (bits[:1] - bits[1:]).tolist()
-        (words,) = self._find_words([caption])
         return [
             region_of(window, cell, [sum(some[word.tokens.start : word.tokens.stop]) for word in words])
             for window, some in zip(windows, relief, strict=True)
@@ -207,19 +229,7 @@ class PairAuditor:
             MxqvaeError: A caption that the tokenizer cannot encode.
         """
         token_ids, words = self.tokenizer.encode(captions), self._find_words(captions)
-        turns = [
-            (row, some[first::WORDS_APART])
-            for row, some in enumerate(words)
-            for first in range(min(WORDS_APART, len(some)))
-        ]
-        total = torch.zeros(len(captions))
-        if not turns:
-            return total
-        rows = torch.tensor([row for row, _ in turns])
-        hidden = torch.zeros(len(turns), token_ids.shape[1], dtype=torch.bool)
-        for turn, (_, some) in zip(hidden, turns, strict=True):
-            for word in some:
-                turn[word.tokens.start : word.tokens.stop] = True
+        rows, hidden = in_turns(words, token_ids.shape[1])
         given = token_ids[rows]
         no_image = torch.full((1, 3, self.image_size, self.image_size), torch.nan)
         bits, _, _ = self._read(
@@ -228,7 +238,7 @@ class PairAuditor:
             given.masked_fill(hidden, self.tokenizer.mask_id),
             given,
         )
-        return total.index_add_(0, rows, bits.masked_fill(~hidden, 0).sum(1))
+        return torch.zeros(len(captions)).index_add_(0, rows, bits.masked_fill(~hidden, 0).sum(1))
 
     def _check_size(self, images: Tensor) -> None:
         """Refuse images (..., H, W, 3) that the model does not read."""
@@ -257,6 +267,35 @@ class PairAuditor:
         ]
         return torch.cat(latents), is_new.cumsum(0) - 1
 
+    def _questions(self, token_ids: Tensor, words: Sequence[Sequence[Word]]) -> tuple[Tensor, Tensor, Tensor]:
+        """How captions (B, L) are shown to the encoder, once or in several turns.
+
+        Returns:
+            Which caption each turn shows, (R); what it shows, (R, L); and the words it asks for, (R, L) bool.
+        """
+        if not self.hides_words:
+            return torch.arange(len(token_ids)), token_ids, torch.ones_like(token_ids, dtype=torch.bool)
+        rows, hidden = in_turns(words, token_ids.shape[1])
+        return rows, token_ids[rows].masked_fill(hidden, self.tokenizer.mask_id), hidden
+
+    def _read_each_word(
+        self, latents: Tensor, numbers: Tensor, token_ids: Tensor, words: Sequence[Sequence[Word]]
+    ) -> tuple[Tensor, Tensor]:
+        """Bits of each word, and bits by which another is likelier, each (B, L), as in `_read`.
+
+        Of hidden words the second is no less than 0 where they are unlikely, else -inf: of a lie that a
+        model has learned to expect it knows the true word no better than the other wrong ones.
+        """
+        rows, seen, asked = self._questions(token_ids, words)
+        turn_bits, turn_odds, _ = self._read(latents, numbers[rows], seen, token_ids[rows])
+        if not self.hides_words:
+            return turn_bits, turn_odds
+        turn, place = asked.nonzero(as_tuple=True)  # each word of a caption has one turn
+        bits, odds = torch.zeros(2, *token_ids.shape)
+        bits[rows[turn], place] = turn_bits[asked]
+        odds[rows[turn], place] = turn_odds[asked].clamp(min=0)
+        return bits, odds.masked_fill(bits <= UNLIKELY_FROM, -torch.inf)
+
     def _read(
         self, latents: Tensor, numbers: Tensor, token_ids: Tensor, given: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -273,6 +312,8 @@ class PairAuditor:
             word is likelier, -inf where there are none; the likeliest such word.
         """
         given = token_ids if given is None else given
+        if not len(given):
+            return given.float(), given.float(), given
         parts = []
         for block, num in _blocks(len(token_ids)):
             read = self._read_block(latents[numbers[block]], token_ids[block], given[block])
@@ -329,18 +370,3 @@ def _is_word(token_ids: Tensor) -> Tensor:
 def _bits(log_shares: Tensor, given: Tensor) -> Tensor:
     """Bits of the words of `given` (B, L), 0 where there are none."""
     return (-log_shares.gather(-1, given[..., None])[..., 0]).masked_fill(~_is_word(given), 0)
-
-
-def _whole_words(some: Tensor, words: Sequence[Sequence[Word]]) -> Tensor:
-    """`some` (B, L) and all tokens of each word of which it has one."""
-    whole = some.clone()
-    for row, tokens in _long_words(words):
-        whole[row, tokens] = some[row, tokens].any()
-    return whole
-
-
-def _long_words(words: Sequence[Sequence[Word]]) -> Iterator[tuple[int, slice]]:
-    for row, row_words in enumerate(words):
-        for word in row_words:
-            if len(word.tokens) > 1:
-                yield row, slice(word.tokens.start, word.tokens.stop)

@@ -1,7 +1,13 @@
 """The words of a caption as people see them, each with the tokens that spell it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+WORDS_APART = 8
+"""Words of a caption that are hidden at a time stand so far apart, where they are hidden in turns."""
 
 
 class Word(NamedTuple):
@@ -62,3 +68,36 @@ def replace_words(caption: str, words: Sequence[Word], replacements: Mapping[int
             parts += [caption[end : word.start], first + text[1:]]
             end = word.end
     return "".join([*parts, caption[end:]])
+
+
+def in_turns(words: Sequence[Sequence[Word]], length: int) -> tuple[Tensor, Tensor]:
+    """Turns in which every `WORDS_APART`-th word of each caption is hidden, so that each is once.
+
+    Returns:
+        The captions (R) of the turns, and what each hides of its `length` tokens, (R, length).
+    """
+    turns = [
+        (row, some[first::WORDS_APART])
+        for row, some in enumerate(words)
+        for first in range(min(WORDS_APART, len(some)))
+    ]
+    hidden = torch.zeros(len(turns), length, dtype=torch.bool)
+    for turn, (_, some) in zip(hidden, turns, strict=True):
+        for word in some:
+            turn[word.tokens.start : word.tokens.stop] = True
+    return torch.tensor([row for row, _ in turns], dtype=torch.long), hidden
+
+
+def whole_words(some: Tensor, words: Sequence[Sequence[Word]]) -> Tensor:
+    """`some` (B, L) and all tokens of each word of which it has one."""
+    whole = some.clone()
+    for row, tokens in _long_words(words):
+        whole[row, tokens] = some[row, tokens].any()
+    return whole
+
+
+def _long_words(words: Sequence[Sequence[Word]]) -> Iterator[tuple[int, slice]]:
+    for row, row_words in enumerate(words):
+        for word in row_words:
+            if len(word.tokens) > 1:
+                yield row, slice(word.tokens.start, word.tokens.stop)

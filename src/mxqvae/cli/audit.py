@@ -12,8 +12,8 @@ from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
-    "docs/audit.md"
+    "and may miss captions that lie; --hide-words asks for words without showing them, and the recipes "
+    "pairs-cpu-audit and photos-cpu-audit train with random words, see docs/audit.md"
 )
 
 
@@ -23,6 +23,7 @@ def audit(
     out: Path,
     weights: TextOrNone = None,
     split: TextOrNone = None,
+    hide_words: bool = False,
     num_worst: int = 200,
     processes: IntOrNone = None,
     json: bool = False,
@@ -39,6 +40,9 @@ def audit(
         out: Folder to write.
         weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         split: The split of a data set; without it, all of them.
+        hide_words: Tell each word from the image and the other words without showing it: for weights that
+            were trained on the very pairs that are audited, or without random words. Takes eight times as
+            long.
         num_worst: Pairs in the report.
         processes: Processes that share the work; without it, one for each core. The result is the same.
         json: Print the summary as JSON.
@@ -57,8 +61,8 @@ def audit(
 
     check_sources_stay(out, weights)
     source = open_pairs(pairs, split)
-    auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS)
-    if not auditor.has_seen_lies:
+    auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS, hides_words=hide_words)
+    if not (auditor.has_seen_lies or hide_words):
         print(NO_LIES_SEEN, file=sys.stderr)
     progress = NoProgress() if json else progress_on()
     done = audit_folder(

@@ -15,6 +15,7 @@ def audit_score(
     *,
     data: Path,
     weights: TextOrNone = None,
+    hide_words: bool = False,
     contrastive: PathOrNone = None,
     num: IntOrNone = None,
     out: PathOrNone = None,
@@ -25,6 +26,7 @@ def audit_score(
     Args:
         data: Folder of Degree sets, which `mxqvae data degree` builds, or `data colour-degree` of photos.
         weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        hide_words: Show the model no word that it is asked for, as `mxqvae audit --hide-words` does.
         contrastive: Folder that `mxqvae train contrastive` wrote, to score the same pairs by its cosine.
         num: Pairs of each kind, the first ones; without it, all.
         out: JSON file to write all figures to.
@@ -39,7 +41,7 @@ def audit_score(
     from mxqvae.progress import NoProgress, progress_on
 
     score = measure_audit(
-        PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS),
+        PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS, hides_words=hide_words),
         data,
         contrastive=None if contrastive is None else JointEmbedding.from_pretrained(contrastive),
         num=num,

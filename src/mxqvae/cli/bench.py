@@ -27,7 +27,7 @@ def bench(*, quick: bool = False, json: bool = False) -> None:
 
     from mxqvae.bench import contests, measure
     from mxqvae.progress import NoProgress, progress_on
-    from mxqvae.results import describe_hardware, list_versions
+    from mxqvae.provenance import describe_hardware, list_versions
 
     batch_size, num_repeats = (QUICK_BATCH_SIZE, QUICK_NUM_REPEATS) if quick else (BATCH_SIZE, NUM_REPEATS)
     progress = NoProgress() if json else progress_on()

@@ -1,12 +1,17 @@
 """What a measuring command gives out: a table for people, the same figures as JSON for machines."""
 
 import json as json_format
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from mxqvae.report.markdown import Lines
+
+WIDTH_OF_FILES = 240
 
 
 def give_out(
@@ -44,3 +49,22 @@ def print_with(table: "Table", remarks: Sequence[str]) -> None:
     Console(highlight=False).print(table)
     for remark in remarks:
         print(remark)
+
+
+def print_lines(title: str, header: Sequence[str], lines: "Lines") -> None:
+    """Print lines made for Markdown as a table, its first two columns names."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, cell in enumerate(map(_without_markdown, header)):
+        table.add_column(cell, justify="left" if number < 2 else "right", overflow="fold")
+    for line in lines:
+        table.add_row(*map(_without_markdown, line))
+    # A file has room for the widest table, where rich would fold it as for a narrow terminal.
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
+
+
+def _without_markdown(cell: str) -> str:
+    return cell.replace("**", "").replace("\\", "")

@@ -131,6 +131,12 @@ COMMANDS = (
         "reproduce",
         "reconstruction",
     ),
+    Command(
+        ("reproduce", "dirty-data"),
+        "train stage 1 on captions that lie, audit them, train it anew",
+        "reproduce",
+        "dirty_data",
+    ),
     Command(("report",), "write the tables of the README from the results", "report", "report"),
     Command(("bench",), "measure the claims about speed on this machine", "bench", "bench"),
 )

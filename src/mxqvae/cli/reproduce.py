@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mxqvae.cli.arguments import Names, PathOrNone, Seeds, TextOrNone, at_least
+from mxqvae.cli.figures import print_lines
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
-    from mxqvae.report.markdown import Lines
     from mxqvae.reproduction.rows import Reproduction
     from mxqvae.results import Table1Result
 
 WORK = Path("runs/reproduction")
 TABLE3_WORK = Path("runs/table3")
 RESULTS = Path("results")
-WIDTH_OF_FILES = 240
 
 
 def table1(
@@ -88,7 +87,7 @@ def table1(
         digits = [result for result in scored if result.data_set == CAPTION_MNIST]
         _plot(results / "table1.png", digits, report.POSTER)
         title = "Table 1, Quad4: caption words that the reconstruction repeats"
-        _print_table(title, report.HEADER, report.table1_lines(digits))
+        print_lines(title, report.HEADER, report.table1_lines(digits))
     else:
         photos = [result for result in scored if result.data_set != CAPTION_MNIST]
         recipes = {recipe, *(f"{recipe}-{name}" for name in TABLE1_ROWS)}
@@ -96,7 +95,7 @@ def table1(
         poster = report.POSTER_OF_PHOTOS.get(data_set, {})
         _plot(results / f"table1-{data_set}-{recipe}.png", compared, poster)
         title = "Table 1 on photos: colour words of the caption that the reconstruction repeats"
-        _print_table(title, report.PHOTOS_HEADER, report.photos_lines(photos))
+        print_lines(title, report.PHOTOS_HEADER, report.photos_lines(photos))
 
 
 def table2(
@@ -132,10 +131,10 @@ def table2(
     run = Table2Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
     if _run([run], rows, TABLE2_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
-        _print_table("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
+        print_lines("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
         # A line for each measure: what fits a page is too wide for a terminal.
         header, *measures = zip(MEASURES_HEADER, *measures_lines(scored), strict=True)
-        _print_table("What the poster does not tell of its rows, of ours", header, measures)
+        print_lines("What the poster does not tell of its rows, of ours", header, measures)
         accuracies = dict.fromkeys(f"{result.figures.judge_accuracy:.2%}" for result in scored)
         print(f"The judge names {' and '.join(accuracies)} of real test digits right")
         picture = run.picture_rows(scored)
@@ -198,7 +197,7 @@ def table3(
     )
     if _run([run], rows, TABLE3_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table3Result)]
-        _print_table("Table 3: captions against those of similar images", HEADER, table3_lines(scored))
+        print_lines("Table 3: captions against those of similar images", HEADER, table3_lines(scored))
 
 
 def pairs(
@@ -243,7 +242,7 @@ def pairs(
     )
     if _run([run], recipes or (fitting_recipe(data, None),), (), dry_run):
         measured = [result for result in read_results(results) if isinstance(result, PairsResult)]
-        _print_table("Captioned images", pairs_header(measured), pairs_lines(measured))
+        print_lines("Captioned images", pairs_header(measured), pairs_lines(measured))
 
 
 def reconstruction(
@@ -286,7 +285,44 @@ def reconstruction(
     )
     if _run([run], recipes, RECONSTRUCTION_RECIPES, dry_run):
         measured = [result for result in read_results(results) if isinstance(result, ReconstructionResult)]
-        _print_table("Reconstructed test images", HEADER, reconstruction_lines(measured))
+        print_lines("Reconstructed test images", HEADER, reconstruction_lines(measured))
+
+
+def dirty_data(
+    *,
+    rows: Names = (),
+    work: Path = WORK,
+    results: Path = RESULTS,
+    mnist: PathOrNone = None,
+    seed: int = 0,
+    dry_run: bool = False,
+) -> None:
+    """Train stage 1 on captions of which some lie; audit them with it, words hidden; train it on the rest.
+
+    What is in the work folder is used again; the same command goes on where it was stopped. Hours on two
+    cores: --dry-run tells how many.
+
+    Args:
+        rows: Rows to run, of clean, 10-dirty (10% of the captions lie), 10-filtered (of these, contradicted
+            pairs left out), 10-corrected (with the captions that the audit proposes), and the same with 20
+            and 40; without it, all.
+        work: Folder for data, models and audits; kept.
+        results: Folder for the result files, which `mxqvae report` reads.
+        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        seed: Seed of training.
+        dry_run: Print the steps and what they take, and stop.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.progress import progress_on
+    from mxqvae.report.dirty_data import HEADER, dirty_data_lines
+    from mxqvae.reproduction.dirty_data import ROWS, DirtyDataReproduction
+    from mxqvae.results import DirtyDataResult, read_results
+
+    run = DirtyDataReproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
+    if _run([run], rows, ROWS, dry_run):
+        measured = [result for result in read_results(results) if isinstance(result, DirtyDataResult)]
+        print_lines("Training captions that lie (Quad4)", HEADER, dirty_data_lines(measured))
 
 
 def _run(
@@ -349,23 +385,3 @@ def _plot(path: Path, scored: Sequence["Table1Result"], poster: Mapping[str, Seq
     rows = {row: run.figures for row in ROWS for run in lowest_last if run.row == row}
     write_correlation_plot(path, rows, poster)
     print(f"Plot: {path}")
-
-
-def _print_table(title: str, header: Sequence[str], lines: "Lines") -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for number, cell in enumerate(map(_without_markdown, header)):
-        table.add_column(cell, justify="left" if number < 2 else "right", overflow="fold")
-    for line in lines:
-        table.add_row(*map(_without_markdown, line))
-    # A file has room for the widest table, where rich would fold it as for a narrow terminal.
-    Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES).print(table)
-
-
-def _without_markdown(cell: str) -> str:
-    return cell.replace("**", "").replace("\\", "")

@@ -6,10 +6,11 @@ A corrupted caption names another digit and another colour in one of its slots, 
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import Slot, parse_caption, replace_slots
@@ -106,6 +107,40 @@ def corrupt_captions(
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(_card(manifest), encoding="utf-8")
     return manifest
+
+
+class LyingCaptions(NamedTuple):
+    """The training captions of a data set, counted."""
+
+    num_captions: int
+    """All of them."""
+    num_lying: int
+    """Those whose slots are not those of the caption that is true of the image."""
+
+
+def count_lies(folder: Path) -> LyingCaptions:
+    """Count the training captions that lie, in a set of `corrupt_captions` or one that was made of it.
+
+    A set without the column `original_caption` has none.
+
+    Raises:
+        MxqvaeError: No such data set, or no training pairs.
+    """
+    shards = find_shards(folder).get(SPLIT)
+    if not shards:
+        raise MxqvaeError(f"data set {folder}: no split {SPLIT!r}, whose captions would be counted")
+    num_captions = num_lying = 0
+    for path in shards:
+        num_captions += num_rows(path)
+        if not NEW_COLUMNS.isdisjoint(pq.read_schema(path).names):
+            rows = pq.read_table(path, columns=["caption", "original_caption"])
+            said, true = (rows[name].to_pylist() for name in ("caption", "original_caption"))
+            num_lying += sum(
+                parse_caption(caption) != parse_caption(original)
+                for caption, original in zip(said, true, strict=True)
+                if caption != original
+            )
+    return LyingCaptions(num_captions, num_lying)
 
 
 def _choose(seed: int, total: int, num: int) -> np.ndarray:

@@ -78,6 +78,12 @@ CAPTION_MNIST_RECIPES = {
         description="caption-mnist-cpu without joint encoder and lies, beside Table 1",
         autoencoder=without_joint_encoder_masks_only,
     ),
+    "caption-mnist-cpu-short": replace(
+        _CPU,
+        description="caption-mnist-cpu with two ninths of stage 1's steps, to compare training data by",
+        autoencoder_training=replace(_CPU.autoencoder_training, num_steps=2_000),
+        minutes=(23, 105),
+    ),
     "caption-mnist-cpu-i-t": replace(
         _BASELINE,
         description="Baseline of Table 2: image and text codes of two VQ-VAEs, image first",

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
-from mxqvae.report import own_pairs, reconstruction, table1, table2, table3
+from mxqvae.report import dirty_data, own_pairs, reconstruction, table1, table2, table3
 from mxqvae.report.goals import render_goals, render_pairs_goals
 from mxqvae.report.runs import render_runs
 from mxqvae.results import (
     CAPTION_MNIST,
+    DirtyDataResult,
     PairsResult,
     ReconstructionResult,
     Result,
@@ -66,12 +67,14 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     third = [result for result in results if isinstance(result, Table3Result)]
     reconstructed = [result for result in results if isinstance(result, ReconstructionResult)]
     pairs = [result for result in results if isinstance(result, PairsResult)]
+    dirty = [result for result in results if isinstance(result, DirtyDataResult)]
     for runs, rows in (
         (first, table1.ROWS),
         (second, table2.POSTER),
         (third, table3.ROWS),
         (reconstructed, reconstruction.ROWS),
         (pairs, own_pairs.ROWS),
+        (dirty, dirty_data.ROWS),
     ):
         for run in runs:
             if run.row not in rows:
@@ -87,6 +90,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "table3": table3.render_table3(third),
         "reconstruction": reconstruction.render_reconstruction(reconstructed),
         "pairs": own_pairs.render_pairs(pairs),
+        "dirty-data": dirty_data.render_dirty_data(dirty),
         "measures": table2.render_measures(second),
         "goals": render_goals([result for result in digits if result.row in table1.POSTER], second),
         "pairs-goals": render_pairs_goals(pairs),

@@ -19,9 +19,10 @@ from mxqvae.data.validation_split import FEWEST_PAIRS
 from mxqvae.errors import MxqvaeError
 from mxqvae.prior.transformer import PriorConfig
 from mxqvae.progress import NoProgress, Progress
+from mxqvae.provenance import list_versions
 from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.reproduction.work_folder import Step, WorkFolder, version_setting
-from mxqvae.results import Cost, list_versions
+from mxqvae.results import Cost
 from mxqvae.stages import derive_autoencoder, train_autoencoder, train_prior
 from mxqvae.training.checkpoint import num_steps_done
 from mxqvae.training.loop import TrainingConfig, within_epochs

@@ -38,7 +38,7 @@ class Table1Reproduction(CaptionMnistReproduction):
             MxqvaeError: No row of that name.
         """
         row = find_row(TABLE1_ROWS | TABLE1_EXTRA_ROWS, name)
-        sets = _degree_step(self, degree.build_degree_sets, degree.VERSION)
+        sets = degree_step(self, degree.build_degree_sets, degree.VERSION)
         made = [self.data_step(), sets, *self.autoencoder_steps(row.recipe)]
         result = f"table1-{name}-seed{self.seed}"
         return [*made, _scoring_step(self, result, row, CAPTION_MNIST, sets, made)]
@@ -71,13 +71,14 @@ class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
         for split in ("train", "test"):
             if split not in splits:
                 raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
-        sets = _degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)
+        sets = degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)
         made = [sets, *self.autoencoder_steps(row.recipe)]
         result = f"table1-{self.data_set}-{row.recipe}-seed{self.seed}"
         return [*made, _scoring_step(self, result, row, self.data_set, sets, made)]
 
 
-def _degree_step(run: Reproduction, build: Callable[..., object], version: int) -> Step:
+def degree_step(run: Reproduction, build: Callable[..., object], version: int) -> Step:
+    """The Degree sets of a reproduction's test pairs, shared by all its rows."""
     out = run.work / "degree"
 
     def build_sets() -> float:

@@ -14,7 +14,7 @@ from mxqvae.device import find_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
-from mxqvae.results import current_commit, describe_hardware
+from mxqvae.provenance import current_commit, describe_hardware
 
 RECORDS_FILE = "steps.json"
 
