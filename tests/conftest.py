@@ -388,8 +388,8 @@ def dirty_data_result(run_of: Callable[..., dict[str, Any]], table1_result: Tabl
     return DirtyDataResult(
         **run,
         figures=DirtyDataFigures(
-            num_pairs=1000,
-            num_lying=25,
+            num_pairs={"Single": 600, "Quad4": 400},
+            num_lying={"Single": 20, "Quad4": 5},
             precision=0.925,
             recall=0.875,
             correlation=table1_result.figures,

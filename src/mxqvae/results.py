@@ -37,7 +37,7 @@ class Cost:
     judge: float = 0.0
     """Training of the judge, or of the joint embedding that stands in its place."""
     autoencoder: float
-    """Training of stage 1; of all parts, where rows share them."""
+    """Training of stage 1; of all parts, where rows share them, and of the one that audited."""
     audit: float = 0.0
     """Audit of the training pairs, and what was made of them by it."""
     prior: float = 0.0
@@ -233,12 +233,12 @@ class PairsResult(Run):
 class DirtyDataFigures:
     """A stage 1 whose training captions lied, or were cleaned up."""
 
-    num_pairs: int
-    """Pairs that it learned from."""
-    num_lying: int
-    """Those whose captions say something else of their image than the true ones."""
+    num_pairs: dict[str, int]
+    """Pairs that it learned from, by kind."""
+    num_lying: dict[str, int]
+    """Those whose captions say something else of their image than the true ones, by kind."""
     precision: float | None
-    """Share of the pairs taken for lies that were lies; None where none were looked for."""
+    """Share of the pairs taken for lies that were lies; None where none were looked for, or taken for any."""
     recall: float | None
     """Share of the lies that were taken for lies; None where none were looked for."""
     correlation: CorrelationScore

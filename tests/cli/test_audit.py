@@ -9,8 +9,8 @@ import pytest
 Run = Callable[..., tuple[int, str, str]]
 NOTE = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; --hide-words asks for words without showing them, and the recipes "
-    "pairs-cpu-audit and photos-cpu-audit train with random words, see docs/audit.md\n"
+    "and may miss captions that lie; {}the recipes pairs-cpu-audit and photos-cpu-audit train with them, see "
+    "docs/audit.md\n"
 )
 
 
@@ -40,28 +40,36 @@ def test_a_sample_folder(run: Run, samples: Path, tiny_model: Path, tmp_path: Pa
     assert "60 of 60 pairs audited" in out
 
 
+@pytest.mark.parametrize(
+    ("masking", "remedy"),
+    [(None, ""), ({"random_word_share": 0}, "--hide-words asks for words without showing them, and ")],
+    ids=range(2),
+)
 def test_weights_that_saw_no_captions_that_lie_are_noted(
-    run: Run, samples: Path, tiny_model: Path, tmp_path: Path
+    run: Run, samples: Path, tiny_model: Path, tmp_path: Path, masking: dict[str, float] | None, remedy: str
 ):
     weights = tmp_path / "weights"
     shutil.copytree(tiny_model, weights)
     path = weights / "autoencoder" / "config.json"
     config = json.loads(path.read_text())
     assert config["masking"]["random_word_share"] > 0  # so no other test here has the note
-    path.write_text(json.dumps(config | {"masking": None}))
+    path.write_text(json.dumps(config | {"masking": masking and config["masking"] | masking}))
     arguments = ("--weights", weights, "--num-worst", 0, "--json")
     code, out, err = run("audit", samples, "--out", tmp_path / "out", *arguments)
-    assert (code, err) == (0, NOTE)
+    assert (code, err) == (0, NOTE.format(remedy))
     assert json.loads(out)["num_new"] == 60
     code, out, err = run("audit", samples, "--out", tmp_path / "hidden", *arguments, "--hide-words")
-    assert (code, err) == (0, "")
+    if masking is None:
+        assert (code, "no word hidden; leave --hide-words out" in err) == (2, True)
+    else:
+        assert (code, err) == (0, "")
 
 
 def test_an_audit_with_words_hidden_is_another(run: Run, samples: Path, tiny_model: Path, tmp_path: Path):
     arguments = ("audit", samples, "--out", tmp_path / "out", "--weights", tiny_model, "--num-worst", 1)
     assert run(*arguments, "--hide-words")[0] == 0
     code, _, err = run(*arguments)
-    assert (code, "holds an audit of other pairs, by other weights or by" in err) == (2, True)
+    assert (code, "in the other way (see --hide-words)" in err) == (2, True)
 
 
 @pytest.mark.parametrize("missing", ["pairs", "weights"])

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mxqvae.data.caption_grammar import parse_caption
-from mxqvae.data.corruption import corrupt_captions, count_lies
+from mxqvae.data.corruption import corrupt_captions, count_lies, leave_out_lies
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 
@@ -100,12 +100,24 @@ def test_sources_that_will_not_do(caption_mnist_small: Path, tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
-def test_lies_are_counted(corrupted: Path, caption_mnist_small: Path, tmp_path: Path):
-    assert count_lies(caption_mnist_small) == (300, 0)
-    assert count_lies(corrupted) == (300, 60)
+def totals(folder: Path) -> tuple[int, int]:
+    counted = count_lies(folder).values()
+    return sum(kind.num_captions for kind in counted), sum(kind.num_lying for kind in counted)
+
+
+def test_lies_are_counted_by_kind(corrupted: Path, caption_mnist_small: Path, tmp_path: Path):
+    assert totals(caption_mnist_small) == (300, 0)
+    assert totals(corrupted) == (300, 60)
+    rows = pq.read_table(corrupted / TRAIN).to_pylist()
+    for kind, counted in count_lies(corrupted).items():
+        marks = [row["corrupted"] for row in rows if row["kind"] == kind]
+        assert counted == (len(marks), sum(marks))
     (tmp_path / "data").mkdir()
     shutil.copy(corrupted / TEST, tmp_path / TEST)
     with pytest.raises(MxqvaeError, match="no split 'train', whose captions would be counted"):
+        count_lies(tmp_path)
+    (tmp_path / TRAIN).write_bytes(b"PAR1")
+    with pytest.raises(MxqvaeError, match="train-00000"):
         count_lies(tmp_path)
 
 
@@ -118,4 +130,19 @@ def test_a_caption_that_was_mended_is_no_lie(corrupted: Path, tmp_path: Path):
     index = rows.schema.get_field_index("caption")
     mended = rows.set_column(index, rows.schema.field(index), pa.array(captions, pa.string()))
     pq.write_table(mended, tmp_path / "mended" / TRAIN)
-    assert count_lies(tmp_path / "mended") == (300, 59)
+    assert totals(tmp_path / "mended") == (300, 59)
+
+
+def test_what_is_left_without_the_lies_is_true(corrupted: Path, caption_mnist_small: Path, tmp_path: Path):
+    assert leave_out_lies(corrupted, tmp_path / "true") == 240
+    assert totals(tmp_path / "true") == (240, 0)
+    assert len(PairDataset.from_parquet(tmp_path / "true", "test")) == 60
+    with pytest.raises(MxqvaeError, match="no column corrupted; take a set of `mxqvae data corrupt`"):
+        leave_out_lies(caption_mnist_small, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_set_of_nothing_but_lies_is_not_emptied(caption_mnist_small: Path, tmp_path: Path):
+    corrupt_captions(caption_mnist_small, tmp_path / "lies", share=1.0)
+    with pytest.raises(MxqvaeError, match="nothing of the split 'train' would be left"):
+        leave_out_lies(tmp_path / "lies", tmp_path / "true")

@@ -15,8 +15,10 @@ Words are not hidden from the encoder for this; docs/audit.md tells what hiding 
 were trained on the very captions that they audit it is another matter: where a share of these lies, they have
 learned to hand such lies on. `hides_words` asks for each word without showing it, in several readings.
 
-A word is *doubted* where another one is likelier. Doubted words, and those that nearly are, are then hidden
-and read once more: what comes back, if it is still another word, is proposed in their place.
+A word is *doubted* where another one is likelier; where words were hidden, if it costs many bits, since of a
+lie that it has learned to expect a model knows the true word no better than the other wrong ones. Doubted
+words, and those that nearly are, are then hidden together and read once more: what comes back, if it is still
+another word, is proposed in their place.
 
 B pairs, H and W pixels, L tokens of a caption, V vocabulary, G cells of a side of the grid of image latents.
 """
@@ -31,7 +33,7 @@ import torch
 from torch import Tensor
 
 from mxqvae.audit.regions import Region, heat_map, region_of, windows_of
-from mxqvae.audit.words import Word, find_words, in_turns, replace_words, whole_words
+from mxqvae.audit.words import Word, find_words, in_turns, replace_words, whole_words, word_sums
 from mxqvae.autoencoder.image import hide_unknown, normalise
 from mxqvae.autoencoder.kinds import Autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
@@ -49,7 +51,11 @@ HIDDEN_FROM = -2.0
 CHANGED_FROM = 4.0
 """Bits by which another word must be likelier in both readings together to be proposed."""
 UNLIKELY_FROM = 2.0
-"""Bits that a word must cost to be doubted, where it was hidden: either of two synonyms costs one."""
+"""Bits that a word must cost to be doubted, where it was hidden."""
+UNSURE_FROM = 1.5
+"""Bits that others of the caption must then cost to be read again with it: each of two synonyms costs one."""
+CHANGED_ALONE_FROM = 2.0
+"""Bits by which another word must be likelier in the second reading, where the first hid it as well."""
 
 
 class AuditedPair(NamedTuple):
@@ -84,7 +90,8 @@ class PairAuditor:
                 saw no lies.
 
         Raises:
-            MxqvaeError: A stage 1 whose halves share nothing, which cannot hold one against the other.
+            MxqvaeError: A stage 1 whose halves share nothing, which cannot hold one against the other; or
+                one that never learned to do without words, and is to hide them.
         """
         if not isinstance(autoencoder, MXQVAE):
             raise MxqvaeError(
@@ -92,6 +99,8 @@ class PairAuditor:
             )
         self.autoencoder, self.tokenizer = autoencoder.eval(), tokenizer
         self.hides_words = hides_words
+        if hides_words and not self.can_hide_words:
+            raise MxqvaeError("these weights were trained with no word hidden; leave --hide-words out")
 
     @classmethod
     def from_pretrained(
@@ -120,14 +129,20 @@ class PairAuditor:
         return self.autoencoder.config.image.grid_size
 
     @property
+    def can_hide_words(self) -> bool:
+        """Whether words were hidden in training, without which the model cannot do without one."""
+        masking = self.autoencoder.config.masking
+        return masking is not None and masking.word_share > 0
+
+    @property
     def has_seen_lies(self) -> bool:
         """Whether captions had random words in training, which taught the model to believe the image."""
         masking = self.autoencoder.config.masking
-        return masking is not None and masking.word_share > 0 and masking.random_word_share > 0
+        return masking is not None and self.can_hide_words and masking.random_word_share > 0
 
     def identity(self) -> str:
-        """SHA-256 of the weights, and of how they are asked."""
-        digest = hashlib.sha256(b"words hidden" * self.hides_words)
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
         for name, value in self.autoencoder.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -150,14 +165,17 @@ class PairAuditor:
         words = self._find_words(captions)
         latents, numbers = self._encode_images(images)
         bits, odds = self._read_each_word(latents, numbers, token_ids, words)
-        again = whole_words(odds > HIDDEN_FROM, words)
+        again, is_doubted = self._doubts(bits, odds, words)
         proposed = token_ids.clone()
-        doubted = (whole_words(odds >= 0, words)).any(1).nonzero()[:, 0]
+        doubted = is_doubted.any(1).nonzero()[:, 0]
         if len(doubted):
             hidden, given = again[doubted], token_ids[doubted]
             seen = given.masked_fill(hidden, self.tokenizer.mask_id)
             _, new_odds, best = self._read(latents, numbers[doubted], seen, given)
-            contradicted = hidden & (new_odds > 0) & (odds[doubted] + new_odds > CHANGED_FROM)
+            if self.hides_words:
+                contradicted = hidden & (new_odds > CHANGED_ALONE_FROM)
+            else:
+                contradicted = hidden & (new_odds > 0) & (odds[doubted] + new_odds > CHANGED_FROM)
             # One letter of a word is not replaced without the others.
             changed = whole_words(contradicted, [words[i] for i in doubted.tolist()])
             proposed[doubted] = torch.where(changed, best, given)
@@ -281,20 +299,23 @@ class PairAuditor:
     def _read_each_word(
         self, latents: Tensor, numbers: Tensor, token_ids: Tensor, words: Sequence[Sequence[Word]]
     ) -> tuple[Tensor, Tensor]:
-        """Bits of each word, and bits by which another is likelier, each (B, L), as in `_read`.
-
-        Of hidden words the second is no less than 0 where they are unlikely, else -inf: of a lie that a
-        model has learned to expect it knows the true word no better than the other wrong ones.
-        """
+        """Bits of each word, and bits by which another is likelier, each (B, L), as in `_read`."""
         rows, seen, asked = self._questions(token_ids, words)
         turn_bits, turn_odds, _ = self._read(latents, numbers[rows], seen, token_ids[rows])
         if not self.hides_words:
             return turn_bits, turn_odds
         turn, place = asked.nonzero(as_tuple=True)  # each word of a caption has one turn
-        bits, odds = torch.zeros(2, *token_ids.shape)
+        bits, odds = torch.zeros(token_ids.shape), torch.full(token_ids.shape, -torch.inf)
         bits[rows[turn], place] = turn_bits[asked]
-        odds[rows[turn], place] = turn_odds[asked].clamp(min=0)
-        return bits, odds.masked_fill(bits <= UNLIKELY_FROM, -torch.inf)
+        odds[rows[turn], place] = turn_odds[asked]
+        return bits, odds
+
+    def _doubts(self, bits: Tensor, odds: Tensor, words: Sequence[Sequence[Word]]) -> tuple[Tensor, Tensor]:
+        """Which words are to be read again where some are doubted, and which are, each (B, L) bool."""
+        if not self.hides_words:
+            return whole_words(odds > HIDDEN_FROM, words), odds > 0
+        costs = word_sums(bits, words)
+        return costs > UNSURE_FROM, costs > UNLIKELY_FROM
 
     def _read(
         self, latents: Tensor, numbers: Tensor, token_ids: Tensor, given: Tensor | None = None

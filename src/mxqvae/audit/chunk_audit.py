@@ -1,5 +1,6 @@
 """Audits chunks of pairs, on several cores where asked: rows come out in order, the same from any number."""
 
+import gc
 import multiprocessing
 import signal
 from collections import deque
@@ -82,6 +83,8 @@ def _begin(auditor: PairAuditor) -> None:
     torch.set_num_threads(1)
     global _auditor
     _auditor = auditor
+    # What is loaded by now stays; looking through it for garbage takes as long as finding the words.
+    gc.freeze()
 
 
 def _audit(pairs: Sequence[FoundPair]) -> list[ScoredPair]:

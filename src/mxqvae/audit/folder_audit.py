@@ -137,13 +137,15 @@ def summary_lines(summary: AuditSummary) -> list[str]:
 def _begin(auditor: PairAuditor, source: PairFolder, out: Path, *, overwrite: bool) -> None:
     """Make `out`, or see that what it holds is this audit, begun or done."""
     identity = {"version": VERSION, "weights": auditor.identity(), "source": source.identity()}
+    if auditor.hides_words:
+        identity["words"] = "hidden"
     check_sources_stay(out, source.folder)
     has_record = (out / RECORD_FILE).is_file()
     if not has_record or _read_record(out).get("identity") != identity:
         if has_record and not overwrite:
             raise MxqvaeError(
-                f"output folder {out} holds an audit of other pairs, by other weights or by an earlier "
-                "mxqvae; choose another, or replace it with --overwrite"
+                f"output folder {out} holds an audit of other pairs, by other weights, in the other way (see "
+                "--hide-words) or by an earlier mxqvae; choose another, or replace it with --overwrite"
             )
         check_output_folder(out, overwrite=overwrite)
         _check_auditable(auditor, source)

@@ -96,6 +96,14 @@ def whole_words(some: Tensor, words: Sequence[Sequence[Word]]) -> Tensor:
     return whole
 
 
+def word_sums(values: Tensor, words: Sequence[Sequence[Word]]) -> Tensor:
+    """For each token of `values` (B, L) the sum over those that spell its word."""
+    sums = values.clone()
+    for row, tokens in _long_words(words):
+        sums[row, tokens] = values[row, tokens].sum()
+    return sums
+
+
 def _long_words(words: Sequence[Sequence[Word]]) -> Iterator[tuple[int, slice]]:
     for row, row_words in enumerate(words):
         for word in row_words:

@@ -12,9 +12,10 @@ from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; --hide-words asks for words without showing them, and the recipes "
-    "pairs-cpu-audit and photos-cpu-audit train with random words, see docs/audit.md"
+    "and may miss captions that lie; {remedy}the recipes pairs-cpu-audit and photos-cpu-audit train with them, "
+    "see docs/audit.md"
 )
+HIDE_WORDS = "--hide-words asks for words without showing them, and "
 
 
 def audit(
@@ -41,12 +42,13 @@ def audit(
         weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
         split: The split of a data set; without it, all of them.
         hide_words: Tell each word from the image and the other words without showing it: for weights that
-            were trained on the very pairs that are audited, or without random words. Takes eight times as
-            long.
+            were trained on the very pairs that are audited, or without random words. Takes up to nine times
+            as long.
         num_worst: Pairs in the report.
         processes: Processes that share the work; without it, one for each core. The result is the same.
         json: Print the summary as JSON.
-        overwrite: Replace a folder that has content; an audit of the same pairs by the same weights goes on.
+        overwrite: Replace a folder that has content; an audit of the same pairs by the same weights, in the
+            same way, goes on.
     """
     at_least(0, num_worst=num_worst)
     at_least(1, processes=processes)
@@ -63,7 +65,8 @@ def audit(
     source = open_pairs(pairs, split)
     auditor = PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS, hides_words=hide_words)
     if not (auditor.has_seen_lies or hide_words):
-        print(NO_LIES_SEEN, file=sys.stderr)
+        remedy = HIDE_WORDS if auditor.can_hide_words else ""
+        print(NO_LIES_SEEN.format(remedy=remedy), file=sys.stderr)
     progress = NoProgress() if json else progress_on()
     done = audit_folder(
         auditor,

@@ -294,7 +294,7 @@ def dirty_data(
     work: Path = WORK,
     results: Path = RESULTS,
     mnist: PathOrNone = None,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Train stage 1 on captions of which some lie; audit them with it, words hidden; train it on the rest.
@@ -304,25 +304,31 @@ def dirty_data(
 
     Args:
         rows: Rows to run, of clean, 10-dirty (10% of the captions lie), 10-filtered (of these, contradicted
-            pairs left out), 10-corrected (with the captions that the audit proposes), and the same with 20
-            and 40; without it, all.
+            pairs left out), 10-corrected (with the captions that the audit proposes), 10-true (all lies left
+            out, as only their maker can), and the same with 20 and 40; without it, all.
         work: Folder for data, models and audits; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
-        seed: Seed of training.
+        seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    if not seeds:
+        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
+    at_least(0, seeds=min(seeds))
 
     from mxqvae.progress import progress_on
     from mxqvae.report.dirty_data import HEADER, dirty_data_lines
     from mxqvae.reproduction.dirty_data import ROWS, DirtyDataReproduction
     from mxqvae.results import DirtyDataResult, read_results
 
-    run = DirtyDataReproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
-    if _run([run], rows, ROWS, dry_run):
+    progress = progress_on()
+    runs = [
+        DirtyDataReproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress)
+        for seed in seeds
+    ]
+    if _run(runs, rows, ROWS, dry_run):
         measured = [result for result in read_results(results) if isinstance(result, DirtyDataResult)]
-        print_lines("Training captions that lie (Quad4)", HEADER, dirty_data_lines(measured))
+        print_lines("Training captions that lie", HEADER, dirty_data_lines(measured))
 
 
 def _run(

@@ -5,11 +5,13 @@ A corrupted caption names another digit and another colour in one of its slots, 
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mxqvae.config import configuration, to_json
@@ -18,7 +20,7 @@ from mxqvae.data.degree import edit_slots
 from mxqvae.data.draws import draws_by_number
 from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
 from mxqvae.data.manifest_file import MANIFEST_FILE
-from mxqvae.data.shard_files import find_shards
+from mxqvae.data.shard_files import find_shards, unreadable
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import check_sources_stay, new_output_folder
 
@@ -109,8 +111,33 @@ def corrupt_captions(
     return manifest
 
 
-class LyingCaptions(NamedTuple):
-    """The training captions of a data set, counted."""
+def leave_out_lies(source: Path, out: Path, *, overwrite: bool = False) -> int:
+    """Copy a set of `corrupt_captions` into the folder `out` without the pairs whose captions lie.
+
+    Returns:
+        The training pairs that are left.
+
+    Raises:
+        MxqvaeError: As `corrupt_captions`, or a source whose captions are not marked.
+    """
+    check_sources_stay(out, source)
+
+    def edit(shard: Path, first: int, rows: pa.Table) -> pa.Table:
+        if "corrupted" not in rows.column_names:
+            raise MxqvaeError(f"{source / shard}: no column corrupted; take a set of `mxqvae data corrupt`")
+        return rows.filter(pc.call_function("invert", [rows["corrupted"]]))
+
+    with new_output_folder(out, overwrite=overwrite) as folder:
+        splits = copy_edited(source, folder, edit)
+        if not splits.get(SPLIT):
+            raise MxqvaeError(f"nothing of the split {SPLIT!r} would be left; let fewer captions lie")
+        tree = {"name": "without-lies", "splits": splits, "source": _read_manifest(source)}
+        (folder / MANIFEST_FILE).write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+    return splits[SPLIT]
+
+
+class CountedCaptions(NamedTuple):
+    """Training captions of one kind."""
 
     num_captions: int
     """All of them."""
@@ -118,29 +145,32 @@ class LyingCaptions(NamedTuple):
     """Those whose slots are not those of the caption that is true of the image."""
 
 
-def count_lies(folder: Path) -> LyingCaptions:
-    """Count the training captions that lie, in a set of `corrupt_captions` or one that was made of it.
+def count_lies(folder: Path) -> dict[str, CountedCaptions]:
+    """Count the training captions that lie, by kind, in a set of `corrupt_captions` or one made of it.
 
     A set without the column `original_caption` has none.
 
     Raises:
-        MxqvaeError: No such data set, or no training pairs.
+        MxqvaeError: No such data set, one without training pairs or that is not of Caption MNIST, or a file
+            that is damaged.
     """
     shards = find_shards(folder).get(SPLIT)
     if not shards:
         raise MxqvaeError(f"data set {folder}: no split {SPLIT!r}, whose captions would be counted")
-    num_captions = num_lying = 0
+    found: Counter[str] = Counter()
+    lying: Counter[str] = Counter()
     for path in shards:
-        num_captions += num_rows(path)
-        if not NEW_COLUMNS.isdisjoint(pq.read_schema(path).names):
-            rows = pq.read_table(path, columns=["caption", "original_caption"])
-            said, true = (rows[name].to_pylist() for name in ("caption", "original_caption"))
-            num_lying += sum(
-                parse_caption(caption) != parse_caption(original)
-                for caption, original in zip(said, true, strict=True)
-                if caption != original
-            )
-    return LyingCaptions(num_captions, num_lying)
+        try:
+            names = pq.read_schema(path).names
+            true_name = "original_caption" if "original_caption" in names else "caption"
+            rows = pq.read_table(path, columns=list({"kind", "caption", true_name}))
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(path, error) from None
+        columns = (rows[name].to_pylist() for name in ("kind", "caption", true_name))
+        for kind, said, true in zip(*columns, strict=True):
+            found[kind] += 1
+            lying[kind] += said != true and parse_caption(said) != parse_caption(true)
+    return {kind: CountedCaptions(num, lying[kind]) for kind, num in sorted(found.items())}
 
 
 def _choose(seed: int, total: int, num: int) -> np.ndarray:

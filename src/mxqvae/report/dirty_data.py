@@ -1,9 +1,10 @@
 """Training captions that lie: what they cost stage 1, and what an audit of them wins back."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from mxqvae.evaluation.correlation import POSTER_KIND
-from mxqvae.report.markdown import ABSENT, Lines, render_table, share_cell
+from mxqvae.report.markdown import ABSENT, Lines, mean_cell, render_table
 from mxqvae.reproduction.dirty_data import ROWS as RUNNABLE_ROWS
 from mxqvae.results import DirtyDataResult
 
@@ -15,22 +16,23 @@ HEADER = (
     "That lie",
     "Taken for lies: precision",
     "recall",
-    "Table 1: degree 4",
+    "Quad4: words repeated at degree 4",
     "degree 0",
     "Distance from the ideal",
-    "Audit: ROC AUC",
+    "Quad4, audit: ROC AUC",
     "slot corrected",
-    "Words hidden: ROC AUC",
+    "words hidden: ROC AUC",
     "slot corrected",
 )
 NOT_MEASURED = "not measured: see `mxqvae reproduce dirty-data`"
 
 
 def dirty_data_lines(results: Sequence[DirtyDataResult]) -> Lines:
-    """The lines under `HEADER`, in the order of `ROWS`."""
+    """The lines under `HEADER`, in the order of `ROWS`; of several seeds the means and deviations."""
     if not results:
         return [(NOT_MEASURED, *[ABSENT] * (len(HEADER) - 1))]
-    return [_cells(run) for run in sorted(results, key=lambda run: (ROWS.index(run.row), run.seed))]
+    by_row = {row: [run for run in results if run.row == row] for row in ROWS}
+    return [_cells(row, runs) for row, runs in by_row.items() if runs]
 
 
 def render_dirty_data(results: Sequence[DirtyDataResult]) -> str:
@@ -38,16 +40,30 @@ def render_dirty_data(results: Sequence[DirtyDataResult]) -> str:
     return render_table(HEADER, dirty_data_lines(results))
 
 
-def _cells(run: DirtyDataResult) -> tuple[str, ...]:
+def _cells(row: str, runs: Sequence[DirtyDataResult]) -> tuple[str, ...]:
+    pairs = round(fmean(sum(run.figures.num_pairs.values()) for run in runs))
+    lying = fmean(sum(run.figures.num_lying.values()) for run in runs)
+    return (
+        row if len(runs) == 1 else f"{row}, {len(runs)} seeds",
+        f"{pairs:,}",
+        f"{lying / pairs:.1%}",
+        *(_mean(shares) for shares in zip(*map(_shares, runs), strict=True)),
+    )
+
+
+def _shares(run: DirtyDataResult) -> tuple[float | None, ...]:
     figures = run.figures
     correlation = figures.correlation.kinds[POSTER_KIND]
     audits = [audit.kinds[POSTER_KIND] for audit in (figures.audit, figures.audit_hidden)]
     return (
-        run.row,
-        f"{figures.num_pairs:,}",
-        f"{figures.num_lying / figures.num_pairs:.1%}",
-        *map(share_cell, (figures.precision, figures.recall)),
-        *(share_cell(correlation.degrees[place].words.mean) for place in (0, -1)),
-        share_cell(correlation.word_distance),
-        *(f"{share:.4f}" for audit in audits for share in (audit.roc_auc, audit.slot_corrected)),
+        figures.precision,
+        figures.recall,
+        *(correlation.degrees[place].words.mean for place in (0, -1)),
+        correlation.word_distance,
+        *(share for audit in audits for share in (audit.roc_auc, audit.slot_corrected)),
     )
+
+
+def _mean(shares: Sequence[float | None]) -> str:
+    known = [share for share in shares if share is not None]
+    return mean_cell(known) if known else ABSENT
