@@ -70,11 +70,16 @@ def test_a_run_of_a_recipe_that_is_gone_has_no_rate(table2_result: Table2Result)
         ({"I&T": 0.5}, r"I&T 0.500; not measured: I\_T\_Emb, T\_Emb\_I, T&I", "open"),
         ({"I&T": 1.0}, "I&T 1.000 > **MXQ-VAE** 0.900; not measured", "**miss**"),
         (
-            {"T&I": 0.1, "I&T": 0.2, "T_Emb_I": 0.3, "I_T_Emb": 0.4},
-            r"**MXQ-VAE** 0.900 > I\_T\_Emb 0.400 > T\_Emb\_I 0.300 > I&T 0.200 > T&I 0.100",
+            {"T&I": 0.1, "I&T": 0.3, "T_Emb_I": 0.5, "I_T_Emb": 0.7},
+            r"**MXQ-VAE** 0.900 > I\_T\_Emb 0.700 > T\_Emb\_I 0.500 > I&T 0.300 > T&I 0.100",
             "hit",
         ),
-        ({"T&I": 0.2, "I&T": 0.1, "T_Emb_I": 0.3, "I_T_Emb": 0.4}, "T&I 0.200 > I&T 0.100", "**miss**"),
+        (
+            {"T&I": 0.1, "I&T": 0.3, "T_Emb_I": 0.5, "I_T_Emb": 0.9},
+            r"T&I 0.100; too near to tell: **MXQ-VAE** and I\_T\_Emb",
+            "open",
+        ),
+        ({"T&I": 0.3, "I&T": 0.1, "T_Emb_I": 0.5, "I_T_Emb": 0.7}, "T&I 0.300 > I&T 0.100", "**miss**"),
     ],
 )
 def test_rows_of_table_2_rank_as_drawn(
@@ -95,6 +100,15 @@ def test_rows_of_table_2_rank_as_drawn(
     assert cells[0].startswith(r"**MXQ-VAE** 0.992 > I\_T\_Emb 0.945 > T\_Emb\_I 0.728 > I&T 0.654")
     assert reached in cells[2]
     assert cells[3] == mark
+
+
+def test_a_row_that_lacks_a_kind_was_measured_all_the_same(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
+):
+    figures = dataclasses.replace(table2_result.figures, samples_as_drawn=score_of(Quad4=0.5))
+    other = dataclasses.replace(table2_result, row="T_Emb_I", figures=figures)
+    reached = row(render_goals([], [table2_result, other]), "Table 2: order of the rows, codes as drawn")[2]
+    assert reached.endswith(r"; a kind was never sampled by: T\_Emb\_I; not measured: I\_T\_Emb, I&T, T&I")
 
 
 def test_ablations_are_compared_with_the_poster_s_rows(table1_result: Table1Result, row: Row):

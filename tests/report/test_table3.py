@@ -53,7 +53,7 @@ def test_samples_stand_between_ceiling_and_floor(result: Table3Result, rows: Row
     figures = ["0.300", "0.600", "0.600", "0.600"]
     way = ["", "on the way from floor to ceiling", "0.500", "0.500", "0.500", "0.500"]
     assert lines == [
-        [BASELINE_ROW, "our reconstruction", *figures],
+        [BASELINE_ROW, "**our reconstruction**", *figures],
         way,
         ["**MXQ-VAE**", "**ours**", *figures],
         way,

@@ -12,8 +12,8 @@ from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 
 NO_LIES_SEEN = (
     "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; {remedy}the recipes pairs-cpu-audit and photos-cpu-audit train with them, "
-    "see docs/audit.md"
+    "and may miss captions that lie; {remedy}the recipes pairs-cpu-audit and photos-cpu-audit train with "
+    "them, see docs/audit.md"
 )
 HIDE_WORDS = "--hide-words asks for words without showing them, and "
 

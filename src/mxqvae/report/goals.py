@@ -1,5 +1,7 @@
 """What this project set out to reach, and what it reached."""
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple, TypeVar
@@ -109,11 +111,12 @@ def _table2_goals(runs: Mapping[str, Table2Result]) -> Iterator[Goal]:
     yield from _consistency_goals(figures.samples, step)
     if step:
         yield from _consistency_goals(figures.samples_as_drawn, ", codes as drawn")
-    averages = {row: run.figures.samples_as_drawn.average for row, run in runs.items()}
+    drawn = {row: run.figures.samples_as_drawn for row, run in runs.items()}
     yield _order_goal(
         "Table 2: order of the rows, codes as drawn",
         {row: poster[-1] for row, poster in table2.POSTER.items()},
-        {row: average for row, average in averages.items() if average is not None},
+        {row: score.average for row, score in drawn.items() if score.average is not None},
+        {row: score.average_standard_error or 0.0 for row, score in drawn.items()},
     )
 
 
@@ -156,14 +159,39 @@ def _training_goals(run: Table2Result) -> Iterator[Goal]:
         yield Goal("Stage 1, on two cores", ABSENT, "≥ 250 pairs/s", f"{rate:.0f} pairs/s", rate >= 250)
 
 
-def _order_goal(what: str, poster: Mapping[str, float], ours: Mapping[str, float]) -> Goal:
-    """Whether rows rank as the poster's do; open while some are missing and the others do."""
-    missing = [row for row in _ranked(poster) if row not in ours]
-    is_kept = _ranked(ours) == [row for row in _ranked(poster) if row in ours]
-    reached = _order(ours)
-    if missing:
-        reached += f"; not measured: {', '.join(map(row_label, missing))}"
-    return Goal(what, _order(poster), "the poster's order", reached, None if is_kept and missing else is_kept)
+def _order_goal(
+    what: str,
+    poster: Mapping[str, float],
+    ours: Mapping[str, float],
+    errors: Mapping[str, float] | None = None,
+) -> Goal:
+    """Whether rows rank as the poster's do; open while some are missing or tied and the others do.
+
+    Args:
+        errors: Standard error of each of `ours`, those without a score too; none: all are exact.
+    """
+    errors = errors or dict.fromkeys(ours, 0.0)
+    ranked = [row for row in _ranked(poster) if row in ours]
+    leads = {
+        (row, other): (ours[row] - ours[other], CONFIDENCE_Z * math.hypot(errors[row], errors[other]))
+        for row, other in itertools.combinations(ranked, 2)
+    }
+    is_broken = any(lead < -margin for lead, margin in leads.values())
+    tied = [
+        f"{row_label(row)} and {row_label(other)}"
+        for (row, other), (lead, margin) in leads.items()
+        if abs(lead) <= margin
+    ]
+    remarks = {
+        "too near to tell": tied,
+        "a kind was never sampled by": [row_label(row) for row in errors if row not in ours],
+        "not measured": [row_label(row) for row in _ranked(poster) if row not in errors],
+    }
+    said = [f"; {remark}: {', '.join(rows)}" for remark, rows in remarks.items() if rows]
+    kept = None if said else True
+    return Goal(
+        what, _order(poster), "the poster's order", _order(ours) + "".join(said), not is_broken and kept
+    )
 
 
 def _ranked(scores: Mapping[str, float]) -> list[str]:

@@ -22,9 +22,15 @@ def row_label(row: str) -> str:
     return f"**{row}**" if row == OUR_ROW else row.replace("_", r"\_")
 
 
-def ours_label(seed: int, num_seeds: int) -> str:
-    """What stands beside our figures; the seed where a row was run with several."""
-    return "**ours**" if num_seeds == 1 else f"**ours**, seed {seed}"
+def ours_label(row: str, seed: int, num_seeds: int) -> str:
+    """What stands beside our figures of a row; the seed where it was run with several."""
+    whose = whose_label(row)
+    return f"**{whose}**" if num_seeds == 1 else f"**{whose}**, seed {seed}"
+
+
+def whose_label(row: str) -> str:
+    """Of the paper's other rows there is no code, and not enough words to be sure of them."""
+    return "ours" if row == OUR_ROW else "our reconstruction"
 
 
 def share_cell(share: float | None) -> str:
@@ -42,7 +48,13 @@ def difference_cell(ours: float | None, poster: float) -> str:
     """The difference of the figures as printed, so that a reader can check it; a shortfall is a miss."""
     if ours is None:
         return "miss"
+    cell = signed_cell(ours, poster)
+    return f"{cell} miss" if cell.startswith("−") else cell
+
+
+def signed_cell(ours: float | None, poster: float) -> str:
+    """The same of rows that are no better for being higher."""
+    if ours is None:
+        return ABSENT
     thousandths = round(1000 * ours) - round(1000 * poster)
-    if thousandths < 0:
-        return f"−{-thousandths / 1000:.3f} miss"
-    return f"+{thousandths / 1000:.3f}"
+    return f"{'−' if thousandths < 0 else '+'}{abs(thousandths) / 1000:.3f}"

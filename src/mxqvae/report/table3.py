@@ -50,10 +50,8 @@ def render_table3(results: Sequence[Table3Result]) -> str:
 
 def _lines_of_ours(run: Table3Result, runs: Sequence[Table3Result]) -> Iterator[tuple[str, ...]]:
     samples, ceiling, floor = run.figures.samples, run.figures.ceiling, run.figures.floor
-    label = ours_label(run.seed, len({other.seed for other in runs}))
-    if run.row == BASELINE_ROW:
-        label = "our reconstruction"
-    elif len({other.recipe for other in runs}) > 1:
+    label = ours_label(run.row, run.seed, len({other.seed for other in runs}))
+    if run.row != BASELINE_ROW and len({other.recipe for other in runs}) > 1:
         label += f", `{run.recipe}`"
     name = row_label(run.data_set)
     yield (name, row_label(run.row), label, *map(share_cell, _figures(samples)))

@@ -112,16 +112,18 @@ class Table2Reproduction(CaptionMnistReproduction):
     def picture_rows(self, results: Sequence[Table2Result]) -> Path | None:
         """Draw a line for each row that has a result, by its lowest seed, and kept its samples.
 
-        Every line shows the samples of the same numbers, each with the judge's word on it.
+        Every line shows the samples of the same numbers, as drawn, each with the judge's word on it.
 
         Returns:
             The picture; None where no row has kept samples.
         """
         kept: dict[str, Path] = {}
         for run in sorted(results, key=lambda run: run.seed):
-            folder = replace(self, seed=run.seed)._samples_folder(run.recipe)
-            if folder.is_dir():
-                kept.setdefault(run.row, folder)
+            # Rows whose recipe does nothing to its draws have one folder.
+            for figure in ("samples_as_drawn", "samples"):
+                folder = replace(self, seed=run.seed)._samples_folder(run.recipe, figure)
+                if folder.is_dir():
+                    kept.setdefault(run.row, folder)
         lines = {
             row.label: read_sample_folder(kept[row.label], NUM_PICTURED)
             for row in TABLE2_ROWS.values()
