@@ -89,6 +89,16 @@ class TestSegments:
         assert float(loss.detach()) == pytest.approx(expected, abs=0.05)
         loss.backward()
 
+    def test_the_loss_and_its_gradients_are_those_of_all_logits(self):
+        prior = Prior(SEGMENTED).eval()
+        indices = torch.multinomial(possible_codes(SEGMENTS).float(), 20, replacement=True).T
+        parameters = list(prior.parameters())
+        loss = prior.loss(indices).total
+        surprise = torch.nn.functional.cross_entropy(prior.logits(indices).flatten(0, 1), indices.flatten())
+        torch.testing.assert_close(loss, surprise)
+        gradients = (torch.autograd.grad(some, parameters) for some in (loss, surprise))
+        torch.testing.assert_close(*gradients)
+
     def test_sums_that_do_not_fit_are_refused(self):
         for change in ({"num_codes": 10}, {"sequence_length": 12}):
             with pytest.raises(ValidationError, match="must be the sums over segments, 9 and 11"):

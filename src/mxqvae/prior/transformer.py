@@ -5,6 +5,8 @@ B batch, T codes of a pair, N of them the caption's, K codes of the codebook, or
 Indices and logits stand in the order of the pair, image first; `PriorConfig.order` is that of drawing.
 """
 
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Annotated, NamedTuple
 
 import torch
@@ -12,7 +14,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mxqvae.autoencoder.code_layout import Segment, possible_codes, total_codes, total_length
+from mxqvae.autoencoder.code_layout import (
+    Segment,
+    possible_codes,
+    total_codes,
+    total_length,
+    vocabularies,
+)
 from mxqvae.config import configuration
 from mxqvae.layers.dropout import Dropout
 from mxqvae.layers.transformer import Transformer, TransformerConfig
@@ -136,19 +144,23 @@ class Prior(nn.Module):
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Mean nats of the codes `targets` (B, T) as drawn, from the last layer's output (B, T, W)."""
-        # A few sequences at a time: the logits of all would not fit the cache.
         sums = [
-            F.cross_entropy(
-                self.score(few, slice(few.shape[1])).float().flatten(0, 1),
-                wanted.flatten(),
-                ignore_index=_UNCOUNTED,
-                reduction="sum",
-            )
-            for few, wanted in zip(
-                hidden.split(SEQUENCES_AT_A_TIME), targets.split(SEQUENCES_AT_A_TIME), strict=True
-            )
+            nats
+            for positions, codes in _stretches(self.config)
+            for nats in self._sums_of_nats(hidden[:, positions], targets[:, positions], codes)
         ]
         return torch.stack(sums).sum() / (targets != _UNCOUNTED).sum()
+
+    def _sums_of_nats(self, hidden: Tensor, targets: Tensor, codes: range) -> Iterator[Tensor]:
+        """Nats of `targets` (B, n), each one of `codes`, from the last layer's output (B, n, W)."""
+        weight = self.head.weight[codes.start : codes.stop]
+        targets = torch.where(targets == _UNCOUNTED, targets, targets - codes.start)
+        # A few sequences at a time: the logits of all would not fit the cache.
+        for few, wanted in zip(
+            hidden.split(SEQUENCES_AT_A_TIME), targets.split(SEQUENCES_AT_A_TIME), strict=True
+        ):
+            logits = F.linear(few, weight).float().flatten(0, 1)
+            yield F.cross_entropy(logits, wanted.flatten(), ignore_index=_UNCOUNTED, reduction="sum")
 
     def summarise(self, sums: PriorLosses, num_steps: int) -> dict[str, float]:
         """Figures for the log from losses summed over `num_steps` steps."""
@@ -174,6 +186,15 @@ class Prior(nn.Module):
         inputs = torch.cat([start, drawn[:, :-1]], dim=1)
         positions = self.positions[: drawn.shape[1]]
         return self.transformer(self.dropout(self.embedding(inputs) + positions))
+
+
+def _stretches(config: PriorConfig) -> list[tuple[slice, range]]:
+    """Positions, as drawn, and the codes that can stand there: the others' logits need not be computed."""
+    if not config.segments:
+        return [(slice(None), range(config.num_codes))]
+    ends = accumulate((segment.length for segment in config.segments), initial=0)
+    positions = (slice(start, stop) for start, stop in pairwise(ends))
+    return list(zip(positions, vocabularies(config.segments), strict=True))
 
 
 def _initialise(module: nn.Module) -> None:
