@@ -23,6 +23,7 @@ from mxqvae.data import validation_split
 from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.warping import WarpingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.progress import LineProgress
@@ -254,6 +255,33 @@ class TestMirrored:
         mirroring = dataclasses.replace(tiny_recipe, horizontal_flip=True)
         with pytest.raises(MxqvaeError, match="autoencoder"):
             train_autoencoder(mirroring, caption_mnist_small, out)
+
+
+class TestWarped:
+    def test_stage_1_sees_each_image_warped_anew(
+        self, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        seen: list[torch.Tensor] = []
+
+        def warp(images: torch.Tensor, config: WarpingConfig) -> torch.Tensor:
+            assert config == WarpingConfig(distance=0.5)
+            seen.append(images)
+            return images
+
+        monkeypatch.setattr(stages, "warp", warp)
+        recipe = dataclasses.replace(tiny_recipe, warping=WarpingConfig(distance=0.5), num_processes=1)
+        train_autoencoder(recipe, caption_mnist_small, tmp_path / "warped")
+        assert len(seen) == recipe.autoencoder_training.num_steps
+        train_autoencoder(dataclasses.replace(recipe, warping=None), caption_mnist_small, tmp_path / "other")
+        assert len(seen) == recipe.autoencoder_training.num_steps
+
+    def test_a_stage_1_that_was_warped_in_another_way_is_not_gone_on_with(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model")
+        warping = dataclasses.replace(tiny_recipe, warping=WarpingConfig())
+        with pytest.raises(MxqvaeError, match="autoencoder"):
+            train_autoencoder(warping, caption_mnist_small, out)
 
 
 class TestFewPairs:

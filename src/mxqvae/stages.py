@@ -20,11 +20,12 @@ from torch import Tensor
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
 from mxqvae.autoencoder.perceptual import feature_stages
-from mxqvae.config import from_json, to_tree
+from mxqvae.config import from_json, to_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.data.validation_split import split_validation
+from mxqvae.data.warping import warp
 from mxqvae.device import find_device, to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, check_completion, complete
@@ -78,7 +79,8 @@ def train_autoencoder(
 
     def batch_of(rows: Tensor) -> PairBatch:
         images = pairs.images_of(rows)
-        return PairBatch(mirror_half(images) if recipe.horizontal_flip else images, token_ids[rows])
+        images = mirror_half(images) if recipe.horizontal_flip else images
+        return PairBatch(warp(images, recipe.warping) if recipe.warping else images, token_ids[rows])
 
     def picture(step: int) -> None:
         sheet = _reconstruction_sheet(model, tokenizer, pairs)
@@ -86,6 +88,8 @@ def train_autoencoder(
             sheet.save(path, format="PNG")
 
     learned_from = pairs.digest() + "mirrored" * recipe.horizontal_flip
+    if recipe.warping is not None:
+        learned_from += to_json(recipe.warping)
     with companions(recipe.num_processes, train_autoencoder, recipe, data, out, seed):
         seconds = train(
             model,

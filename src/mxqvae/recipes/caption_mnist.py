@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mxqvae.data.warping import WarpingConfig
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.recipes.presets import (
@@ -83,6 +84,11 @@ CAPTION_MNIST_RECIPES = {
         description="caption-mnist-cpu with two ninths of stage 1's steps, to compare training data by",
         autoencoder_training=replace(_CPU.autoencoder_training, num_steps=2_000),
         minutes=(23, 105),
+    ),
+    "caption-mnist-cpu-warped": replace(
+        _CPU,
+        description="caption-mnist-cpu whose stage 1 sees digits that nobody wrote: each image warped anew",
+        warping=WarpingConfig(),
     ),
     "caption-mnist-cpu-i-t": replace(
         _BASELINE,

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data.batch import PairShape
+from mxqvae.data.warping import WarpingConfig
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import GenerationConfig
 from mxqvae.prior.reader import ReaderConfig
@@ -60,6 +61,8 @@ class Recipe:
     """How pairs are drawn; the weights carry it."""
     horizontal_flip: bool = False
     """Whether training mirrors half of the images; not where left and right mean something."""
+    warping: WarpingConfig | None = None
+    """How stage 1 sees each image warped anew, and is to restore it so; none: as it is."""
     minutes: tuple[float, float] | None = None
     """What stage 1 and stage 2 take on two cores with bfloat16, about, at 64 pixels; none: not known."""
 

@@ -245,6 +245,7 @@ class Reproduction(ABC):
             "training": to_tree(training),
             **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
             **({"held_out_share": recipe.held_out_share} if recipe.held_out_share else {}),
+            **({} if recipe.warping is None else {"warping": to_tree(recipe.warping)}),
             **({"max_epochs_of_codes": recipe.max_epochs_of_codes} if recipe.max_epochs_of_codes else {}),
         }
 
