@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from mxqvae import stages
+from mxqvae import encoding, stages
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder
 from mxqvae.autoencoder.kinds import AutoencoderConfig
 from mxqvae.data import validation_split
@@ -24,13 +24,13 @@ from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.data.warping import WarpingConfig
+from mxqvae.encoding import encode_pairs
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
 from mxqvae.progress import LineProgress
 from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.stages import (
     derive_autoencoder,
-    encode_pairs,
     tokenizer_of,
     train_autoencoder,
     train_prior,
@@ -283,6 +283,19 @@ class TestWarped:
         with pytest.raises(MxqvaeError, match="autoencoder"):
             train_autoencoder(warping, caption_mnist_small, out)
 
+    def test_stage_2_learns_the_codes_of_warped_images(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        def codes_of(name: str, warping: WarpingConfig | None) -> torch.Tensor:
+            out = shutil.copytree(model, tmp_path / name, ignore=shutil.ignore_patterns("prior", "reader"))
+            train_prior(dataclasses.replace(tiny_recipe, warping=warping), caption_mnist_small, out)
+            return load_file(out / "runs" / "prior" / "indices.safetensors")["indices"]
+
+        plain, once, again = (codes_of(f"{n}", WarpingConfig() if n else None) for n in range(3))
+        assert once.shape == plain.shape
+        assert not once.equal(plain)
+        assert once.equal(again)
+
 
 class TestFewPairs:
     @pytest.fixture
@@ -486,7 +499,7 @@ class TestEncoding:
     ):
         generator = PairGenerator.from_pretrained(model)
         pairs = PairDataset.from_parquet(caption_mnist_small, "test")
-        monkeypatch.setattr(stages, "PAIRS_AT_A_TIME", 25)
+        monkeypatch.setattr(encoding, "PAIRS_AT_A_TIME", 25)
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs)
         assert indices.equal(generator.encode(pairs.images.numpy(), pairs.captions))
         nn.Embedding(16, 2)(indices).sum().backward()  # tensors of inference mode would refuse this
@@ -501,7 +514,7 @@ class TestEncoding:
     ):
         out = shutil.copytree(model, tmp_path / "model")
         with monkeypatch.context() as patch:
-            patch.setattr(stages, "encode_pairs", pytest.fail)
+            patch.setattr(encoding, "encode_pairs", pytest.fail)
             train_prior(tiny_recipe, caption_mnist_small, out)
         kept = out / "runs" / "prior" / "indices.safetensors"
         kept.write_bytes(kept.read_bytes()[:-1])

@@ -7,14 +7,11 @@ pictures.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
@@ -24,9 +21,9 @@ from mxqvae.config import from_json, to_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
-from mxqvae.data.validation_split import split_validation
 from mxqvae.data.warping import warp
-from mxqvae.device import find_device, to_device
+from mxqvae.device import find_device
+from mxqvae.encoding import training_codes
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, check_completion, complete
 from mxqvae.generation.contact_sheet import contact_sheet
@@ -39,15 +36,14 @@ from mxqvae.generation.pipeline import (
     save_generation,
 )
 from mxqvae.output_file import new_output_file
-from mxqvae.pretrained import WEIGHTS_FILE, save_pretrained
+from mxqvae.pretrained import save_pretrained
 from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
-from mxqvae.progress import NoProgress, Progress
+from mxqvae.progress import Progress
 from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, process_rank, wait_for_all
 
-PAIRS_AT_A_TIME = 250
 VALIDATED_AT_A_TIME = 64
 NUM_PICTURED = 8
 _PICTURED = CompletionConfig(num_images=1, num_rounds=1)
@@ -142,7 +138,7 @@ def train_prior(
     """
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     run = out / "runs" / "prior"
-    learned, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
+    learned, held_out = training_codes(recipe, data, out, autoencoder, tokenizer, progress)
     indices = learned.indices
     max_epochs = _max_epochs_of_codes(recipe, held_out)
     training = _fitted(recipe.prior_training, len(indices), max_epochs, seed, progress)
@@ -196,7 +192,7 @@ def train_reader(
     prior = load_prior(out / "prior")
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
     run = out / "runs" / "reader"
-    pairs, held_out = _training_codes(recipe, data, out, autoencoder, tokenizer, progress)
+    pairs, held_out = training_codes(recipe, data, out, autoencoder, tokenizer, progress)
     max_epochs = _max_epochs_of_codes(recipe, held_out)
     training = _fitted(recipe.reader.training, len(pairs.indices), max_epochs, seed, progress)
     torch.manual_seed(training.seed)
@@ -237,103 +233,6 @@ def trainers_of(recipe: Recipe) -> dict[str, Callable[..., float]]:
     """What trains each part that a recipe has, by the part's name, in order."""
     reader = {} if recipe.reader is None else {"reader": train_reader}
     return {"autoencoder": train_autoencoder, "prior": train_prior, **reader}
-
-
-def encode_pairs(
-    autoencoder: Autoencoder,
-    tokenizer: CaptionTokenizer,
-    pairs: PairDataset,
-    *,
-    images_of: Callable[[Tensor], Tensor] | None = None,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Code indices (N, T) of a whole split, nothing masked, in eval mode.
-
-    Args:
-        images_of: Another view of the images than `pairs.images_of`.
-
-    Raises:
-        MxqvaeError: Images of another size than the autoencoder's.
-    """
-    size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
-    if shape.image_size != size:
-        raise MxqvaeError(
-            f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
-            f"give a data set built with --image-size {size}, or another model"
-        )
-    token_ids = tokenizer.encode(pairs.captions)
-    images_of = images_of or pairs.images_of
-    device = find_device()
-    autoencoder.to(device)
-    parts = []
-    with (progress or NoProgress()).task("encode pairs", total=len(pairs), unit="pairs") as advance:
-        for rows in torch.arange(len(pairs)).split(PAIRS_AT_A_TIME):
-            batch = to_device(PairBatch(images_of(rows), token_ids[rows]), device)
-            parts.append(autoencoder.encode(batch).cpu())
-            advance(len(rows))
-    autoencoder.cpu()
-    return torch.cat(parts)
-
-
-def reconstruct_images(
-    autoencoder: Autoencoder,
-    tokenizer: CaptionTokenizer,
-    pairs: PairDataset,
-    *,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Images (N, H, W, 3) uint8 of whole pairs, encoded and decoded.
-
-    Raises:
-        MxqvaeError: As `encode_pairs`.
-    """
-    indices = encode_pairs(autoencoder, tokenizer, pairs, progress=progress)
-    return torch.cat([to_bytes(autoencoder.decode(batch).images) for batch in indices.split(PAIRS_AT_A_TIME)])
-
-
-def _training_codes(
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    autoencoder: Autoencoder,
-    tokenizer: CaptionTokenizer,
-    progress: Progress | None,
-) -> tuple[CodedPairs, CodedPairs]:
-    """Codes and captions of the training split: those to learn from, and those that are held out.
-
-    The codes are kept in the folder for resumed runs and other processes. The images are not kept in memory:
-    codes take a hundredth of it.
-    """
-    pairs = PairDataset.from_parquet(data, "train").whole()
-    if not len(pairs):
-        raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
-    # Mirrored images are further pairs: their codes are others.
-    views = [pairs.images_of, *([pairs.mirrored_images_of] if recipe.horizontal_flip else [])]
-    token_ids = tokenizer.encode(pairs.captions)
-    learned, held_out = split_validation(pairs, recipe.held_out_share)
-
-    def parts(indices: Tensor) -> tuple[CodedPairs, CodedPairs]:
-        """Of the codes of all views: every view of what is learned, the first of what is held out."""
-        by_view = indices.view(len(views), len(pairs), -1)
-        return (
-            CodedPairs(by_view[:, learned].flatten(0, 1), token_ids[learned].repeat(len(views), 1)),
-            CodedPairs(by_view[0, held_out], token_ids[held_out]),
-        )
-
-    path = out / "runs" / "prior" / "indices.safetensors"
-    weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
-    content = weights + pairs.digest().encode() + b"mirrored" * recipe.horizontal_flip
-    identity = hashlib.sha256(content).hexdigest()
-    # A file that is missing or damaged is made anew.
-    with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("identity") == identity:
-            return parts(file.get_tensor("indices").long())
-    indices = torch.cat(
-        [encode_pairs(autoencoder, tokenizer, pairs, images_of=view, progress=progress) for view in views]
-    )
-    with new_output_file(path) as partial:
-        partial.write_bytes(save({"indices": indices.int()}, metadata={"identity": identity}))
-    return parts(indices)
 
 
 def _in_batches(pairs: CodedPairs) -> list[CodedPairs]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mxqvae import stages
+from mxqvae import encoding
 from mxqvae.data.pairs import PairDataset
 from mxqvae.evaluation import memorization
 from mxqvae.evaluation.memorization import ReconstructedPairs, kinds_of, measure_memorization
@@ -116,7 +116,7 @@ class TestSeveralCaptionsAnImage:
         monkeypatch: pytest.MonkeyPatch,
     ):
         """A stage 1 that loses nothing leaves the test images as they are, one for each sample."""
-        monkeypatch.setattr(stages, "encode_pairs", lambda autoencoder, tokenizer, pairs, **_: pairs)
+        monkeypatch.setattr(encoding, "encode_pairs", lambda autoencoder, tokenizer, pairs, **_: pairs)
         monkeypatch.setattr(
             memorization,
             "reconstruct_pairs",

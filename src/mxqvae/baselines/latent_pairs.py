@@ -23,6 +23,7 @@ from mxqvae.config import to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.encoding import PAIRS_AT_A_TIME
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import TOKENIZER_FILE, load_tokenizer
@@ -31,7 +32,7 @@ from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import BLOCK_SIZE, uniform_noise
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.presets import cpu_image, short_runs
-from mxqvae.stages import NUM_PICTURED, PAIRS_AT_A_TIME, check_model_folder, tokenizer_of
+from mxqvae.stages import NUM_PICTURED, check_model_folder, tokenizer_of
 from mxqvae.training.loop import TrainingConfig, train
 
 

@@ -40,6 +40,7 @@ def likelihood(
     from mxqvae.autoencoder.mxqvae import MXQVAE
     from mxqvae.data.pairs import PairDataset
     from mxqvae.device import find_device
+    from mxqvae.encoding import encode_pairs
     from mxqvae.evaluation.likelihood import (
         image_positions_of,
         measure_likelihood,
@@ -49,7 +50,6 @@ def likelihood(
     )
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import NoProgress, progress_on
-    from mxqvae.stages import encode_pairs
 
     progress = NoProgress() if json else progress_on()
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)

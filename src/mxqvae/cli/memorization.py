@@ -46,6 +46,7 @@ def memorization(
     import torch
 
     from mxqvae.data.pairs import PairDataset
+    from mxqvae.encoding import encode_pairs
     from mxqvae.evaluation.held_out import one_pair_per_image
     from mxqvae.evaluation.memorization import (
         find_neighbours,
@@ -59,7 +60,6 @@ def memorization(
     from mxqvae.output_file import new_output_file
     from mxqvae.progress import NoProgress, progress_on
     from mxqvae.recipes import find_recipe, fitting_recipe
-    from mxqvae.stages import encode_pairs
 
     mirrored = find_recipe(fitting_recipe(data, recipe)).horizontal_flip
     generator = None if weights is None else PairGenerator.from_pretrained(weights)

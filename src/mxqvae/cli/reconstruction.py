@@ -37,13 +37,13 @@ def reconstruction(
     import torch
 
     from mxqvae.data.pairs import PairDataset
+    from mxqvae.encoding import reconstruct_images
     from mxqvae.evaluation.held_out import one_pair_per_image
     from mxqvae.evaluation.image_features import EfficientNetFeatures
     from mxqvae.evaluation.image_quality import measure_image_quality
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
     from mxqvae.generation.sample_folder import read_sample_folder
     from mxqvae.progress import NoProgress, progress_on
-    from mxqvae.stages import reconstruct_images
 
     progress = NoProgress() if json else progress_on()
     features = EfficientNetFeatures.from_package()

@@ -10,6 +10,7 @@ import torch
 
 from mxqvae.config import to_tree
 from mxqvae.data.pairs import PairDataset
+from mxqvae.encoding import reconstruct_images
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import JointEmbedding
 from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
@@ -33,7 +34,6 @@ from mxqvae.reproduction.captioned_images import (
 from mxqvae.reproduction.rows import TABLE3_ROWS, Row, timed
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import PairsFigures, PairsResult, write_result
-from mxqvae.stages import reconstruct_images
 from mxqvae.training.loop import TrainingConfig, within_epochs
 
 

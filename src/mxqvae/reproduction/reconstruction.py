@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from mxqvae.data.pairs import PairDataset
+from mxqvae.encoding import reconstruct_images
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
@@ -13,7 +14,6 @@ from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
 from mxqvae.reproduction.rows import TABLE3_ROWS, Row
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import ReconstructionResult, write_result
-from mxqvae.stages import reconstruct_images
 
 
 @dataclass(frozen=True, kw_only=True)

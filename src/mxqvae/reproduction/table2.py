@@ -17,6 +17,7 @@ import torch
 from mxqvae.config import to_tree
 from mxqvae.data.mnist import load_mnist
 from mxqvae.data.pairs import PairDataset
+from mxqvae.encoding import encode_pairs
 from mxqvae.evaluation.consistency import (
     SlotReader,
     is_consistent,
@@ -38,7 +39,6 @@ from mxqvae.reproduction.rows import TABLE2_ROWS, CaptionMnistReproduction, Row,
 from mxqvae.reproduction.sampling import sample_in_parts
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table2Figures, Table2Result, write_result
-from mxqvae.stages import encode_pairs
 
 NUM_SAMPLES = 10_000
 """Pairs that are sampled and scored (official code)."""
