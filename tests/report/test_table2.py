@@ -139,6 +139,23 @@ def test_the_share_of_all_pairs_stands_beside_the_average_of_the_kinds(
     assert row(block, "", "ours, codes as drawn")[-2:] == ["0.900", "0.850"]
 
 
+def test_a_row_of_ours_alone_stands_last_without_a_poster_s(table2_result: Table2Result, rows: Rows):
+    warped = dataclasses.replace(table2_result, name="table2-warped-seed7", row="MXQ-VAE, warped digits")
+    block = rows(render_table2([warped, table2_result]))
+    first = block.index(next(line for line in block if line[0] == "MXQ-VAE, warped digits"))
+    assert [line[1] for line in block[first:]] == [
+        "**ours**",
+        "ours, slot by slot",
+        "share of samples (of training)",
+        "ceiling",
+        "floor",
+    ]
+    assert [line[0] for line in rows(render_measures([warped, table2_result]))] == [
+        "**MXQ-VAE**",
+        "MXQ-VAE, warped digits",
+    ]
+
+
 def test_a_baseline_is_no_better_for_being_higher(table2_result: Table2Result, row: Row):
     block = render_table2([dataclasses.replace(table2_result, row="I&T")])
     differences = row(block, "", "difference")

@@ -41,7 +41,8 @@ def table1(
         recipe: With --data, recipe of the row MXQ-VAE: photos-cpu, or pairs-cpu where left and right matter;
             without it photos-cpu.
         rows: Rows to run, of only-sharing-c, without-tc, without-im, mxqvae; without it, all four. Caption
-            MNIST also has masks-only and without-tc-masks-only, whose hidden words are never a random word.
+            MNIST also has masks-only and without-tc-masks-only, whose hidden words are never a random word,
+            and warped, which learns from digits that nobody wrote.
         work: Folder for data and models; kept. Without it runs/reproduction, with --data that of Table 3,
             whose row MXQ-VAE has the same stage 1.
         results: Folder for the result files, which `mxqvae report` reads.
@@ -113,7 +114,8 @@ def table2(
     cores: --dry-run tells how many.
 
     Args:
-        rows: Rows to run, of i-t, t-i, i-t-emb, t-emb-i, mxqvae; without it, all.
+        rows: Rows to run, of i-t, t-i, i-t-emb, t-emb-i, mxqvae; without it, all. Besides there is warped,
+            which learns from digits that nobody wrote.
         work: Folder for data, models and samples; kept.
         results: Folder for the result files, which `mxqvae report` reads.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.

@@ -9,6 +9,7 @@ from mxqvae.recipes.presets import (
     CPU_READER,
     cpu_autoencoder,
     cpu_prior,
+    cpu_prior_with_all_captions,
     image_then_text,
     image_then_tokens,
     masks_only,
@@ -87,7 +88,8 @@ CAPTION_MNIST_RECIPES = {
     ),
     "caption-mnist-cpu-warped": replace(
         _CPU,
-        description="caption-mnist-cpu whose stage 1 sees digits that nobody wrote: each image warped anew",
+        description="caption-mnist-cpu that learns from digits that nobody wrote: images are warped",
+        prior=cpu_prior_with_all_captions,
         warping=WarpingConfig(),
     ),
     "caption-mnist-cpu-i-t": replace(

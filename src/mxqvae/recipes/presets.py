@@ -66,6 +66,13 @@ def cpu_prior(autoencoder: AutoencoderConfig) -> PriorConfig:
     )
 
 
+def cpu_prior_with_all_captions(autoencoder: AutoencoderConfig) -> PriorConfig:
+    """The same that never learns an image without its caption, which nothing draws any more."""
+    prior = cpu_prior(autoencoder)
+    caption = prior.caption_first and replace(prior.caption_first, share_left_out=0.0)
+    return replace(prior, caption_first=caption)
+
+
 def reader(autoencoder: AutoencoderConfig, prior: PriorConfig) -> ReaderConfig:
     """The reader of any preset's prior."""
     return ReaderConfig(

@@ -30,7 +30,7 @@ def ours_label(row: str, seed: int, num_seeds: int) -> str:
 
 def whose_label(row: str) -> str:
     """Of the paper's other rows there is no code, and not enough words to be sure of them."""
-    return "ours" if row == OUR_ROW else "our reconstruction"
+    return "ours" if row.startswith(OUR_ROW) else "our reconstruction"
 
 
 def share_cell(share: float | None) -> str:

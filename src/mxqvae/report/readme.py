@@ -70,7 +70,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
     dirty = [result for result in results if isinstance(result, DirtyDataResult)]
     for runs, rows in (
         (first, table1.ROWS),
-        (second, table2.POSTER),
+        (second, table2.ROWS),
         (third, table3.ROWS),
         (reconstructed, reconstruction.ROWS),
         (pairs, own_pairs.ROWS),
@@ -92,7 +92,10 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "pairs": own_pairs.render_pairs(pairs),
         "dirty-data": dirty_data.render_dirty_data(dirty),
         "measures": table2.render_measures(second),
-        "goals": render_goals([result for result in digits if result.row in table1.POSTER], second),
+        "goals": render_goals(
+            [result for result in digits if result.row in table1.POSTER],
+            [result for result in second if result.row in table2.POSTER],
+        ),
         "pairs-goals": render_pairs_goals(pairs),
         "runs": render_runs(results),
     }

@@ -18,6 +18,7 @@ from mxqvae.report.markdown import (
     signed_cell,
     whose_label,
 )
+from mxqvae.reproduction.rows import TABLE2_EXTRA_ROWS
 from mxqvae.results import Table2Figures, Table2Result
 
 POSTER: dict[str, tuple[float, ...]] = {
@@ -31,6 +32,8 @@ POSTER: dict[str, tuple[float, ...]] = {
 
 Of all pairs together, kinds not told apart, the poster says nothing.
 """
+ROWS = (*POSTER, *(row.label for row in TABLE2_EXTRA_ROWS.values()))
+"""The poster's rows, then those of ours that the paper does not have."""
 HEADER = ("Model", "", *KINDS, "Average", "Per pair")
 FOOTNOTE = "¹ As printed on the poster; the mean of the row's own cells is 0.934."
 FOOTNOTE_ROW = "I_T_Emb"
@@ -54,14 +57,17 @@ MEASURES_HEADER = (
 def table2_lines(results: Sequence[Table2Result]) -> Lines:
     """The lines of Table 2 under `HEADER`."""
     lines: Lines = []
-    for row, poster in POSTER.items():
-        cells = [f"{share:.3f}" for share in poster]
-        if row == FOOTNOTE_ROW:
-            cells[-1] += " ¹"
-        lines.append((row_label(row), "poster", *cells, ABSENT))
+    for row in ROWS:
+        poster, name = POSTER.get(row), row_label(row)
+        if poster is not None:
+            cells = [f"{share:.3f}" for share in poster]
+            if row == FOOTNOTE_ROW:
+                cells[-1] += " ¹"
+            lines.append((name, "poster", *cells, ABSENT))
+            name = ""
         runs = [result for result in results if result.row == row]
         for run in runs:
-            lines += _lines_of_ours(run, ours_label(row, run.seed, len(runs)), poster)
+            lines += _lines_of_ours(run, name, ours_label(row, run.seed, len(runs)), poster)
     return lines + list(_lines_of_bounds([result.figures for result in results]))
 
 
@@ -72,7 +78,7 @@ def render_table2(results: Sequence[Table2Result]) -> str:
 
 def measures_lines(results: Sequence[Table2Result]) -> Lines:
     """What the poster does not tell of its rows, under `MEASURES_HEADER`."""
-    return [_measures(run) for row in POSTER for run in results if run.row == row]
+    return [_measures(run) for row in ROWS for run in results if run.row == row]
 
 
 def render_measures(results: Sequence[Table2Result]) -> str:
@@ -93,17 +99,21 @@ def later_step(figures: Table2Figures) -> str:
     return "" if figures.samples == figures.samples_as_drawn else ", refined"
 
 
-def _lines_of_ours(run: Table2Result, label: str, poster: Sequence[float]) -> Iterator[tuple[str, ...]]:
+def _lines_of_ours(
+    run: Table2Result, name: str, label: str, poster: Sequence[float] | None
+) -> Iterator[tuple[str, ...]]:
     figures, whose = run.figures, whose_label(run.row)
     drawn = figures.samples_as_drawn
     step = later_step(figures)
-    yield ("", f"{label}{step}", *(f"**{cell}**" for cell in _cells(figures.samples)))
-    yield ("", f"difference{step}", *_differences(run.row, figures.samples, poster), ABSENT)
+    yield (name, f"{label}{step}", *(f"**{cell}**" for cell in _cells(figures.samples)))
+    if poster is not None:
+        yield ("", f"difference{step}", *_differences(run.row, figures.samples, poster), ABSENT)
     if figures.samples_refined not in (figures.samples, drawn):
         yield ("", f"{whose}, first draws", *_cells(figures.samples_refined))
     if step:
         yield ("", f"{whose}, codes as drawn", *_cells(drawn))
-        yield ("", "difference, codes as drawn", *_differences(run.row, drawn, poster), ABSENT)
+        if poster is not None:
+            yield ("", "difference, codes as drawn", *_differences(run.row, drawn, poster), ABSENT)
     yield ("", f"{whose}, slot by slot", *map(share_cell, _slot_shares(figures.samples)))
     mix = [figures.samples.kinds[kind] for kind in KINDS]
     shares_of_kinds = (f"{kind.share:.1%} ({kind.training_share:.1%})" for kind in mix)

@@ -35,7 +35,13 @@ from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
-from mxqvae.reproduction.rows import TABLE2_ROWS, CaptionMnistReproduction, Row, find_row
+from mxqvae.reproduction.rows import (
+    TABLE2_EXTRA_ROWS,
+    TABLE2_ROWS,
+    CaptionMnistReproduction,
+    Row,
+    find_row,
+)
 from mxqvae.reproduction.sampling import sample_in_parts
 from mxqvae.reproduction.work_folder import Step
 from mxqvae.results import Table2Figures, Table2Result, write_result
@@ -88,7 +94,7 @@ class Table2Reproduction(CaptionMnistReproduction):
         Raises:
             MxqvaeError: No row of that name.
         """
-        row = find_row(TABLE2_ROWS, name)
+        row = find_row(TABLE2_ROWS | TABLE2_EXTRA_ROWS, name)
         prior = self.prior_step(row.recipe)
         data = [self.data_step(), self.prior_data_step()]
         made = [*data, self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
@@ -126,7 +132,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                     kept.setdefault(run.row, folder)
         lines = {
             row.label: read_sample_folder(kept[row.label], NUM_PICTURED)
-            for row in TABLE2_ROWS.values()
+            for row in (TABLE2_ROWS | TABLE2_EXTRA_ROWS).values()
             if row.label in kept
         }
         if not lines:
