@@ -252,6 +252,17 @@ class TestLog:
         seconds = [line["seconds"] for line in lines]
         assert seconds == sorted(seconds)
 
+    def test_a_run_that_goes_on_elsewhere_says_in_which_precision(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(loop, "LOG_EVERY", 5)
+        monkeypatch.setattr(loop, "multiplies_bf16", lambda device: True)
+        run(Regression(), tmp_path, config(num_steps=5, bf16=True))
+        assert [line["bf16"] for line in log_of(tmp_path)] == [1, 1]
+        monkeypatch.setattr(loop, "multiplies_bf16", lambda device: False)
+        run(Regression(), tmp_path, config(num_steps=10, bf16=True))
+        assert [line["bf16"] for line in log_of(tmp_path)] == [1, 1, 0]
+
     def test_a_stopped_run_counts_all_its_steps_and_their_time(self, tmp_path: Path):
         with pytest.raises(KeyboardInterrupt):
             run(Regression(), tmp_path, batch_of=interrupted_at(7))

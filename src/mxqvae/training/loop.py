@@ -134,7 +134,7 @@ def train(
     )
     checkpoint = folder / CHECKPOINT_FILE
     step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
-    log = _Log(folder / "log.jsonl", step, writes)
+    log = _Log(folder / "log.jsonl", step, writes, bf16=config.bf16 and multiplies_bf16(device))
     progress = progress if progress and writes else NoProgress()
     model.train()
 
@@ -244,11 +244,12 @@ def _interrupts_held() -> Iterator[None]:
 class _Log:
     """Sums losses between lines of a JSONL file; a resumed run drops the lines past its checkpoint.
 
-    Of several processes, the first one writes, and its losses are those of its own share of the batches.
+    Of several processes, the first one writes, and its losses are those of its own share of the batches. Each
+    line says whether products ran in bfloat16 (1) or not (0): a run may be resumed on another machine.
     """
 
-    def __init__(self, path: Path, step: int, writes: bool) -> None:
-        self.path, self.writes = path, writes
+    def __init__(self, path: Path, step: int, writes: bool, *, bf16: bool) -> None:
+        self.path, self.writes, self.bf16 = path, writes, bf16
         kept = [line for line in _read_log(path) if line["step"] <= step]
         if writes:
             with new_output_file(path) as partial:
@@ -271,8 +272,8 @@ class _Log:
         figures = model.summarise(self.kind(*self.sums), self.num_steps)
         self.latest = figures["total"]
         rate = self.num_steps * batch_size / elapsed
-        line = {"step": step, "seconds": round(self.seconds, 1), "pairs_per_second": round(rate, 1)} | figures
-        line |= measured
+        line = {"step": step, "seconds": round(self.seconds, 1), "pairs_per_second": round(rate, 1)}
+        line |= {"bf16": int(self.bf16), **figures, **measured}
         if self.writes:
             with self.path.open("a") as file:
                 file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
