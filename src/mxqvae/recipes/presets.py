@@ -92,7 +92,7 @@ CPU_READER = ReaderRecipe(
         num_warmup_steps=100,
     ),
 )
-"""An hour or so on two cores; longer would still help (docs/completion.md)."""
+"""An hour or so on two cores."""
 
 
 def without_joint_encoder(pairs: PairShape) -> MXQVAEConfig:
