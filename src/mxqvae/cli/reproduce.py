@@ -50,9 +50,7 @@ def table1(
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    if not seeds:
-        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
-    at_least(0, seeds=min(seeds))
+    _check_seeds(seeds)
     if (data is None) != (data_set is None):
         raise MxqvaeError("--data and --data-set go together: the folder, and its name in the table")
     if data is None and recipe is not None:
@@ -314,9 +312,7 @@ def dirty_data(
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    if not seeds:
-        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
-    at_least(0, seeds=min(seeds))
+    _check_seeds(seeds)
 
     from mxqvae.progress import progress_on
     from mxqvae.report.dirty_data import HEADER, dirty_data_lines
@@ -331,6 +327,12 @@ def dirty_data(
     if _run(runs, rows, ROWS, dry_run):
         measured = [result for result in read_results(results) if isinstance(result, DirtyDataResult)]
         print_lines("Training captions that lie", HEADER, dirty_data_lines(measured))
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
+    at_least(0, seeds=min(seeds))
 
 
 def _run(
