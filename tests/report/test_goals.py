@@ -5,7 +5,7 @@ import pytest
 
 from mxqvae.data.caption_grammar import KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore
-from mxqvae.report.goals import render_goals
+from mxqvae.report.goals import render_count, render_goals
 from mxqvae.results import Table1Result, Table2Result
 
 Row = Callable[..., list[str]]
@@ -25,6 +25,14 @@ def test_goals_show_hits_and_misses(
     # 9,000 steps of 128 pairs in 5,400 seconds.
     assert row(block, "Stage 1, on two cores")[1:] == ["≥ 250 pairs/s", "213 pairs/s", miss]
     assert row(block, "Table 1: Quad4, degree 3")[:3] == ["0.729", "0.75 ± 0.005", "0.7440"]
+
+
+def test_goals_are_counted(table1_result: Table1Result, table2_result: Table2Result, rows: Rows):
+    marks = [goal[-1] for goal in rows(render_goals([table1_result], [table2_result]))]
+    assert render_count([table1_result], [table2_result]) == (
+        f"Of {len(marks)} goals for Tables 1 and 2 and for training, {marks.count('hit')} are hit, "
+        f"{marks.count('**miss**')} missed and {marks.count('open')} open, for want of a row."
+    )
 
 
 def test_codes_as_drawn_have_goals_of_their_own(

@@ -4,7 +4,15 @@ from collections.abc import Callable
 import pytest
 
 from mxqvae.evaluation.correlation import CorrelationScore, MeanShare, summarise_degrees
-from mxqvae.report.table1 import IDEAL, POSTER, render_kinds, render_photos, render_table1, table1_lines
+from mxqvae.report.table1 import (
+    IDEAL,
+    POSTER,
+    render_kinds,
+    render_photos,
+    render_summary,
+    render_table1,
+    table1_lines,
+)
 from mxqvae.report.table3 import NOT_MEASURED
 from mxqvae.results import Table1Result
 
@@ -24,6 +32,16 @@ def test_ours_stands_below_the_poster(table1_result: Table1Result, row: Row):
     ]
     assert row(block, "", "ours, per slot")[0] == "0.992"
     assert row(block, "Ideal", "")[:2] == ["1.000", "0.750"]
+
+
+def test_the_summary_is_the_table_without_what_stands_below_our_figures(
+    table1_result: Table1Result, rows: Rows
+):
+    summary, whole = rows(render_summary([table1_result])), rows(render_table1([table1_result]))
+    assert [line for line in whole if line not in summary] == [
+        line for line in whole if line[1] in ("difference", "ours, per slot")
+    ]
+    assert len(summary) == 6
 
 
 @pytest.fixture

@@ -8,7 +8,14 @@ from mxqvae.data.caption_grammar import COLOURS, KINDS
 from mxqvae.evaluation.consistency import ConsistencyScore, Proportion
 from mxqvae.evaluation.diversity import measure_diversity
 from mxqvae.evaluation.memorization import Reference
-from mxqvae.report.table2 import FOOTNOTE, FOOTNOTE_ROW, POSTER, render_measures, render_table2
+from mxqvae.report.table2 import (
+    FOOTNOTE,
+    FOOTNOTE_ROW,
+    POSTER,
+    render_measures,
+    render_summary,
+    render_table2,
+)
 from mxqvae.results import Table2Result
 
 Row = Callable[..., list[str]]
@@ -162,6 +169,21 @@ def test_a_baseline_is_no_better_for_being_higher(table2_result: Table2Result, r
     assert differences == ["+0.021", "+0.074", "+0.325", "+0.566", "+0.645", "+0.326", "–"]
     block = render_table2([dataclasses.replace(table2_result, row="MXQ-VAE")])
     assert "miss" in "".join(row(block, "", "difference"))
+
+
+def test_the_summary_has_the_poster_s_figures_ours_as_drawn_and_in_the_end(
+    table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row, rows: Rows
+):
+    summary = render_summary([table2_result])
+    assert row(summary, "**MXQ-VAE**", "poster") == ["0.998", "0.997", "0.994", "0.996", "0.974", "0.992"]
+    assert row(summary, "", "**ours**") == ["1.000", "1.000", "1.000", "1.000", "0.900", "0.980"]
+    assert len(rows(summary)) == len(POSTER) + 3
+    figures = dataclasses.replace(
+        table2_result.figures, samples_as_drawn=score_of(**dict.fromkeys(KINDS, 0.8))
+    )
+    summary = render_summary([dataclasses.replace(table2_result, figures=figures)])
+    assert row(summary, "", "**ours**, codes as drawn") == ["0.800"] * 6
+    assert row(summary, "", "**ours**, refined")[-1] == "0.980"
 
 
 def test_measures_tell_drawn_codes_from_what_became_of_them(

@@ -137,7 +137,7 @@ COMMANDS = (
         "reproduce",
         "dirty_data",
     ),
-    Command(("report",), "write the tables of the README from the results", "report", "report"),
+    Command(("report",), "write the tables of README and docs from the results", "report", "report"),
     Command(("bench",), "measure the claims about speed on this machine", "bench", "bench"),
 )
 

@@ -30,6 +30,24 @@ class Goal(NamedTuple):
 
 def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> str:
     """The goals of our own row, and of the others beside it, each by its run of the lowest seed."""
+    return _render(_goals(table1_results, table2_results))
+
+
+def render_count(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> str:
+    """How many of these goals were hit, as a sentence."""
+    hits = [goal.hit for goal in _goals(table1_results, table2_results)]
+    return (
+        f"Of {len(hits)} goals for Tables 1 and 2 and for training, {hits.count(True)} are hit, "
+        f"{hits.count(False)} missed and {hits.count(None)} open, for want of a row."
+    )
+
+
+def render_pairs_goals(results: Sequence[PairsResult]) -> str:
+    """The goals of captioned images, which no poster tells of."""
+    return _render([goal for run in results for goal in _pairs_goals(run)])
+
+
+def _goals(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> list[Goal]:
     table1_runs, table2_runs = _by_row(table1_results), _by_row(table2_results)
     goals: list[Goal] = []
     if OUR_ROW in table1_runs:
@@ -39,12 +57,7 @@ def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequenc
         goals += _table2_goals(table2_runs)
         goals += _sample_goals(table2_runs[OUR_ROW].figures)
         goals += _training_goals(table2_runs[OUR_ROW])
-    return _render(goals)
-
-
-def render_pairs_goals(results: Sequence[PairsResult]) -> str:
-    """The goals of captioned images, which no poster tells of."""
-    return _render([goal for run in results for goal in _pairs_goals(run)])
+    return goals
 
 
 def _render(goals: Sequence[Goal]) -> str:

@@ -76,6 +76,26 @@ def render_table2(results: Sequence[Table2Result]) -> str:
     return f"{render_table(HEADER, table2_lines(results))}\n\n{FOOTNOTE}"
 
 
+def render_summary(results: Sequence[Table2Result]) -> str:
+    """Table 2 in short, in Markdown: of each row the poster's figures and ours, and the bounds of ours."""
+    lines: Lines = []
+    for row in ROWS:
+        poster, name = POSTER.get(row), row_label(row)
+        if poster is not None:
+            lines.append((name, "poster", *(f"{share:.3f}" for share in poster)))
+            name = ""
+        runs = [result for result in results if result.row == row]
+        for run in runs:
+            step, label = later_step(run.figures), ours_label(row, run.seed, len(runs))
+            if step:
+                drawn = map(share_cell, pair_shares(run.figures.samples_as_drawn))
+                lines.append((name, f"{label}, codes as drawn", *drawn))
+                name = ""
+            lines.append((name, label + step, *map(share_cell, pair_shares(run.figures.samples))))
+    bounds = [line[:-1] for line in _lines_of_bounds([result.figures for result in results])]
+    return render_table(HEADER[:-1], lines + bounds)
+
+
 def measures_lines(results: Sequence[Table2Result]) -> Lines:
     """What the poster does not tell of its rows, under `MEASURES_HEADER`."""
     return [_measures(run) for row in ROWS for run in results if run.row == row]

@@ -1,6 +1,6 @@
-"""Writes the tables into the README, where nobody types them.
+"""Writes the tables into the README and the other pages, where nobody types them.
 
-The README marks where each generated block goes:
+A page marks where each generated block goes:
 
     <!-- table2:begin -->
     ...
@@ -14,7 +14,7 @@ from pathlib import Path
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.report import dirty_data, own_pairs, reconstruction, table1, table2, table3
-from mxqvae.report.goals import render_goals, render_pairs_goals
+from mxqvae.report.goals import render_count, render_goals, render_pairs_goals
 from mxqvae.report.runs import render_runs
 from mxqvae.results import (
     CAPTION_MNIST,
@@ -28,12 +28,28 @@ from mxqvae.results import (
     read_results,
 )
 
+PAGES = ("README.md", "docs/*.md", "results/*.md", "src/mxqvae/weights/*/*.md")
+"""Where the repository may have tables."""
 
-def update_readme(readme: Path, results: Path) -> bool:
-    """Write the blocks that `readme` has marks for anew from the result files.
+
+def find_pages(repository: Path) -> list[Path]:
+    """The pages of a repository that have marks, the README first.
+
+    Raises:
+        MxqvaeError: There is none.
+    """
+    pages = [page for pattern in PAGES for page in sorted(repository.glob(pattern))]
+    marked = [page for page in pages if ":begin -->" in page.read_text(encoding="utf-8", errors="replace")]
+    if not marked:
+        raise MxqvaeError(f"{repository.resolve()}: no page with tables in it; name one")
+    return marked
+
+
+def update_page(page: Path, results: Path) -> bool:
+    """Write the blocks that `page` has marks for anew from the result files.
 
     Args:
-        readme: A file with the marks of one block or more.
+        page: A file with the marks of one block or more.
         results: Folder of the result files.
 
     Returns:
@@ -43,13 +59,13 @@ def update_readme(readme: Path, results: Path) -> bool:
         MxqvaeError: The file or its marks are missing, or as `read_results` and `render_blocks`.
     """
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MxqvaeError(f"{readme}: not a readable text file ({error}); name the README") from None
-    new_text = fill_blocks(text, render_blocks(read_results(results)), str(readme))
+        raise MxqvaeError(f"{page}: not a readable text file ({error}); name the README") from None
+    new_text = fill_blocks(text, render_blocks(read_results(results)), str(page))
     if new_text == text:
         return False
-    with new_output_file(readme) as partial:
+    with new_output_file(page) as partial:
         partial.write_text(new_text, encoding="utf-8")
     return True
 
@@ -82,20 +98,24 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
                     f"results/{run.name}.json: {run.table} has no row {run.row!r}; "
                     f"choose from {', '.join(rows)}"
                 )
+    goals = (
+        [result for result in digits if result.row in table1.POSTER],
+        [result for result in second if result.row in table2.POSTER],
+    )
     return {
+        "table1-summary": table1.render_summary(digits),
         "table1": table1.render_table1(digits),
         "table1-kinds": table1.render_kinds(digits),
         "table1-photos": table1.render_photos(photos),
+        "table2-summary": table2.render_summary(second),
         "table2": table2.render_table2(second),
         "table3": table3.render_table3(third),
         "reconstruction": reconstruction.render_reconstruction(reconstructed),
         "pairs": own_pairs.render_pairs(pairs),
         "dirty-data": dirty_data.render_dirty_data(dirty),
         "measures": table2.render_measures(second),
-        "goals": render_goals(
-            [result for result in digits if result.row in table1.POSTER],
-            [result for result in second if result.row in table2.POSTER],
-        ),
+        "goals": render_goals(*goals),
+        "goals-count": render_count(*goals),
         "pairs-goals": render_pairs_goals(pairs),
         "runs": render_runs(results),
     }
