@@ -1,6 +1,5 @@
 import math
 from fractions import Fraction
-from itertools import pairwise
 
 import pytest
 import torch
@@ -71,42 +70,6 @@ class TestWords:
         shares = (masked == MASK).float().mean(0)
         torch.testing.assert_close(shares[:10], torch.full((10,), 0.3), rtol=0, atol=0.02)
 
-    @given(
-        st.lists(st.lists(st.integers(4, 8), max_size=12), min_size=1, max_size=6),
-        st.sampled_from([0.5, 1.0]),
-        st.integers(0, 9),
-    )
-    def test_bigram_lies_follow_the_same_word_elsewhere(
-        self, sentences: list[list[int]], share: float, seed: int
-    ):
-        end = 3
-        token_ids = torch.tensor([words + [end] + [PAD] * (12 - len(words)) for words in sentences])
-        masked = mask_words(
-            token_ids, share, 1.0, 1.0, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(seed)
-        )
-        pairs = {pair for words in sentences for pair in pairwise([PAD, *words])}
-        for words, seen in zip(sentences, masked.tolist(), strict=True):
-            assert {(before, now) for before, now in zip([PAD, *words], seen, strict=False)} - pairs <= {
-                (words[-1] if words else PAD, seen[len(words)])
-            }
-
-    def test_bigram_lies_are_as_frequent_as_what_they_follow(self):
-        sentence = [4, 5, 4, 6, 4, 6, 4, 7]  # after 4: 5, 6, 6, 7
-        token_ids = torch.tensor([sentence] * 4_000)
-        masked = mask_words(
-            token_ids, 1.0, 1.0, 1.0, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
-        )
-        after_4 = masked[:, 1::2].flatten().bincount(minlength=9) / 16_000
-        torch.testing.assert_close(after_4[5:8], torch.tensor([0.25, 0.5, 0.25]), rtol=0, atol=0.02)
-
-    def test_bigram_lies_take_their_share(self):
-        token_ids = torch.tensor([[4, 5] * 5_000])  # after 4 comes 5 alone, and the first 4 is the only first
-        masked = mask_words(
-            token_ids, 1.0, 1.0, 0.6, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
-        )
-        same = float((masked == token_ids).float().mean())
-        assert same == pytest.approx(0.6 + 0.4 / len(WORDS), abs=0.03)
-
     def test_unknown_words_stay_unknown(self):
         token_ids = torch.full((50, 8), MASK)
         masked = mask_words(token_ids, 0.5, 1.0, pad_id=PAD, mask_id=MASK, words=WORDS)
@@ -149,7 +112,7 @@ class TestPatches:
         assert images.equal(torch.ones(2, 3, 8, 8))
 
 
-@pytest.mark.parametrize("field", ["patch_share", "word_share", "random_word_share", "bigram_share"])
+@pytest.mark.parametrize("field", ["patch_share", "word_share", "random_word_share"])
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_shares_lie_between_0_and_1(field: str, share: float):
     with pytest.raises(ValidationError):

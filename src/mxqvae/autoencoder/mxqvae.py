@@ -197,7 +197,6 @@ class MXQVAE(nn.Module):
                 batch.token_ids,
                 masking.word_share,
                 masking.random_word_share,
-                masking.bigram_share,
                 pad_id=CaptionTokenizer.pad_id,
                 mask_id=CaptionTokenizer.mask_id,
                 words=range(CaptionTokenizer.end_id + 1, self.config.vocab_size),

@@ -8,7 +8,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from mxqvae.config import configuration
 
@@ -26,12 +25,6 @@ class MaskingConfig:
 
     A caption that may lie where the image never does teaches the model to believe the image (as in BERT,
     Devlin et al. 2019, section 3.1).
-    """
-    bigram_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Of the random words, the share drawn from those that follow the same word somewhere in the batch.
-
-    Such a lie could be true: after "is" it is mostly another colour, where a random word of the vocabulary
-    mostly breaks the sentence and gives itself away (bigram noise, Xie et al. 2017, section 3.3).
     """
 
 
@@ -51,7 +44,6 @@ def mask_words(
     token_ids: Tensor,
     share: float,
     random_share: float,
-    bigram_share: float = 0.0,
     *,
     pad_id: int,
     mask_id: int,
@@ -64,8 +56,6 @@ def mask_words(
         token_ids: (B, L), padding last; words that are `mask_id` already stay hidden.
         share: Of a caption's words, the part hidden.
         random_share: Of the hidden words, the part that becomes a random one.
-        bigram_share: Of the random words, the part that follows the same word somewhere in the batch; if that
-            is its own place alone, the word stays.
         words: Token ids of the random words.
     """
     present = token_ids != pad_id
@@ -76,29 +66,7 @@ def mask_words(
     )
     lies = torch.rand(token_ids.shape, generator=generator).to(token_ids.device) < random_share
     lies &= token_ids != mask_id
-    if bigram_share:
-        is_word = (token_ids >= words.start) & (token_ids < words.stop)
-        likely = torch.rand(token_ids.shape, generator=generator).to(token_ids.device) < bigram_share
-        following = _following_words(token_ids, is_word, pad_id, generator)
-        random_words = torch.where(likely & is_word, following, random_words)
     return torch.where(hidden, torch.where(lies, random_words, mask_id), token_ids)
-
-
-def _following_words(
-    token_ids: Tensor, is_word: Tensor, pad_id: int, generator: torch.Generator | None
-) -> Tensor:
-    """(B, L): for each word one of the batch's words that follow the same word, or are all first, at random.
-
-    Where `is_word` is false, the value means nothing.
-    """
-    before = functional.pad(token_ids, (1, -1), value=pad_id)
-    groups = torch.where(is_word, before, int(token_ids.max()) + 1).flatten()
-    by_group = groups.argsort(stable=True)
-    sizes = groups.bincount()
-    starts = sizes.cumsum(0) - sizes
-    draws = torch.rand(groups.shape, generator=generator).to(groups.device)
-    ranks = (draws * sizes[groups]).long().minimum(sizes[groups] - 1)
-    return token_ids.flatten()[by_group[starts[groups] + ranks]].view_as(token_ids)
 
 
 def _exact_share(lengths: Tensor, width: int, share: float, generator: torch.Generator | None) -> Tensor:
