@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mxqvae.generation.pipeline import load_autoencoder, load_prior, load_tokenizer
+from mxqvae.generation.pipeline import PairGenerator, load_autoencoder, load_prior, load_tokenizer
 from mxqvae.reproduction.rows import TABLE2_ROWS
 from mxqvae.reproduction.table2 import Table2Reproduction
 
@@ -30,3 +30,12 @@ def test_what_is_recorded_is_done_by_the_recipes_as_they_stand(name: str, reprod
     assert load(MODELS / folder / part).config is not None
     assert load_tokenizer(MODELS / folder).vocab_size > 4
     assert (MODELS / folder / part / "model.safetensors").stat().st_size < 15e6
+
+
+@pytest.mark.parametrize("folder", sorted({name.partition("/")[0] for name in RECORDED}))
+def test_a_row_is_there_with_both_stages_and_samples(folder: str, reproduction: Table2Reproduction):
+    row = next(row for row, of_row in TABLE2_ROWS.items() if folder == f"{of_row.recipe}-seed0")
+    stages = [step.name for step in reproduction.steps(row) if step.name.endswith(("/autoencoder", "/prior"))]
+    assert set(stages) <= set(RECORDED)
+    (pairs,) = PairGenerator.from_pretrained(MODELS / folder).sample(2, seed=0)
+    assert len(pairs.captions) == 2

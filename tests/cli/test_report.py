@@ -38,6 +38,7 @@ def test_all_pages_with_marks_are_written(run: Run, tmp_path: Path, monkeypatch:
 
 def test_a_folder_without_pages_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
     assert run("report") == (2, "", f"mxqvae: error: {tmp_path}: no page with tables in it; name one\n")
 
 

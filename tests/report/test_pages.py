@@ -5,7 +5,7 @@ import pytest
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.report.pages import fill_blocks, render_blocks, update_page
-from mxqvae.results import Table1Result, Table2Result, write_result
+from mxqvae.results import Table1Result, Table2Result
 
 MARKS = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("table2", "goals", "runs"))
 
@@ -33,14 +33,14 @@ def test_photos_and_rows_of_ours_alone_stand_in_blocks_of_their_own(table1_resul
 
 
 def test_only_what_stands_between_the_marks_changes(table2_result: Table2Result, tmp_path: Path):
-    write_result(table2_result, tmp_path / "results")
+    blocks = render_blocks([table2_result])
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{MARKS}after\n")
-    assert update_page(readme, tmp_path / "results")
+    assert update_page(readme, blocks)
     text = readme.read_text()
     assert text.startswith("before\n<!-- table2:begin -->\n| Model |")
     assert text.endswith("<!-- runs:end -->\nafter\n")
-    assert not update_page(readme, tmp_path / "results")
+    assert not update_page(readme, blocks)
     assert readme.read_text() == text
 
 
@@ -64,6 +64,5 @@ def test_a_text_without_marks_is_refused():
 
 
 def test_a_missing_readme_is_named(tmp_path: Path):
-    (tmp_path / "results").mkdir()
     with pytest.raises(MxqvaeError, match=r"nowhere\.md: not a readable text file"):
-        update_page(tmp_path / "nowhere.md", tmp_path / "results")
+        update_page(tmp_path / "nowhere.md", {})

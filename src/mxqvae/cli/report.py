@@ -17,7 +17,9 @@ def report(
         pages: Files with the marks between which tables stand; none: all of the repository in this folder.
         results: Folder of the result files, which `mxqvae reproduce` writes.
     """
-    from mxqvae.report.pages import find_pages, update_page
+    from mxqvae.report.pages import find_pages, render_blocks, update_page
+    from mxqvae.results import read_results
 
+    blocks = render_blocks(read_results(results))
     for page in pages or find_pages(Path()):
-        print(f"{page}: {'written' if update_page(page, results) else 'up to date'}")
+        print(f"{page}: {'written' if update_page(page, blocks) else 'up to date'}")

@@ -36,7 +36,7 @@ def render_goals(table1_results: Sequence[Table1Result], table2_results: Sequenc
 def render_count(table1_results: Sequence[Table1Result], table2_results: Sequence[Table2Result]) -> str:
     """How many of these goals were hit, as a sentence."""
     hits = [goal.hit for goal in _goals(table1_results, table2_results)]
-    still_open = f", {hits.count(None)} open for want of a row" if None in hits else ""
+    still_open = f", {hits.count(None)} open" if None in hits else ""
     return (
         f"Of {len(hits)} goals for Tables 1 and 2 and for training {hits.count(True)} are hit, "
         f"{hits.count(False)} missed{still_open}."

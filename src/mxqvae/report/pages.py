@@ -25,7 +25,6 @@ from mxqvae.results import (
     Table1Result,
     Table2Result,
     Table3Result,
-    read_results,
 )
 
 PAGES = ("README.md", "docs/*.md", "results/*.md", "src/mxqvae/weights/*/*.md")
@@ -45,24 +44,24 @@ def find_pages(repository: Path) -> list[Path]:
     return marked
 
 
-def update_page(page: Path, results: Path) -> bool:
-    """Write the blocks that `page` has marks for anew from the result files.
+def update_page(page: Path, blocks: Mapping[str, str]) -> bool:
+    """Write those of `blocks` that `page` has marks for anew.
 
     Args:
         page: A file with the marks of one block or more.
-        results: Folder of the result files.
+        blocks: Of `render_blocks`.
 
     Returns:
         Whether the file has changed.
 
     Raises:
-        MxqvaeError: The file or its marks are missing, or as `read_results` and `render_blocks`.
+        MxqvaeError: The file or its marks are missing, or as `fill_blocks`.
     """
     try:
         text = page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise MxqvaeError(f"{page}: not a readable text file ({error}); name the README") from None
-    new_text = fill_blocks(text, render_blocks(read_results(results)), str(page))
+        raise MxqvaeError(f"{page}: not a readable text file ({error}); name a page") from None
+    new_text = fill_blocks(text, blocks, str(page))
     if new_text == text:
         return False
     with new_output_file(page) as partial:

@@ -30,8 +30,8 @@ ROWS = (*POSTER, *(row.label for row in TABLE1_EXTRA_ROWS.values()))
 """The poster's rows, then those of ours that the paper does not have."""
 IDEAL = (1.0, 0.75, 0.5, 0.25, 0.0)
 """What a model scores on Quad4 that repeats what the image confirms, and nothing else."""
-DETAILS = ("difference", "ours, per slot")
-"""What stands below our figures of a row."""
+DIFFERENCE = "difference"
+PER_SLOT = "ours, per slot"
 DEGREES = ("Degree 4", "3", "2", "1", "0", "Distance from the ideal")
 HEADER = ("Model", "", *DEGREES)
 KINDS_HEADER = ("Model", "Kind", *DEGREES)
@@ -59,7 +59,9 @@ def render_table1(results: Sequence[Table1Result]) -> str:
 
 def render_summary(results: Sequence[Table1Result]) -> str:
     """Table 1 in short, in Markdown: of each row the poster's figures and ours per word."""
-    return render_table(HEADER, [line for line in table1_lines(results) if line[1] not in DETAILS])
+    return render_table(
+        HEADER, [line for line in table1_lines(results) if line[1] not in (DIFFERENCE, PER_SLOT)]
+    )
 
 
 def render_kinds(results: Sequence[Table1Result]) -> str:
@@ -115,8 +117,8 @@ def _lines_of_ours(
     words = [_words(kind) for kind in quad4]
     yield (name, label, *(f"**{cell}**" for cell in _cells(words)))
     if poster is not None:
-        yield ("", DETAILS[0], *_differences(words, poster))
-    yield ("", DETAILS[1], *_cells([_slots(kind) for kind in quad4]))
+        yield ("", DIFFERENCE, *_differences(words, poster))
+    yield ("", PER_SLOT, *_cells([_slots(kind) for kind in quad4]))
 
 
 def _lines_of_photos(

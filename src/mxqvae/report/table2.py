@@ -1,6 +1,6 @@
 """Table 2, semantic consistency: the poster's rows, ours below, and what the poster lacks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
 from mxqvae.data.caption_grammar import KINDS
@@ -38,6 +38,9 @@ HEADER = ("Model", "", *KINDS, "Average", "Per pair")
 FOOTNOTE = "¹ As printed on the poster; the mean of the row's own cells is 0.934."
 FOOTNOTE_ROW = "I_T_Emb"
 
+LinesOfOurs = Callable[[Table2Result, str, str, Sequence[float] | None], Iterator[tuple[str, ...]]]
+"""Makes the lines of a run from the row's name, what stands beside our figures, and the poster's."""
+
 MEASURES_HEADER = (
     "Model",
     "Captions that parse",
@@ -56,6 +59,22 @@ MEASURES_HEADER = (
 
 def table2_lines(results: Sequence[Table2Result]) -> Lines:
     """The lines of Table 2 under `HEADER`."""
+    return _below_the_poster(results, _lines_of_ours)
+
+
+def render_table2(results: Sequence[Table2Result]) -> str:
+    """Table 2 in Markdown."""
+    return f"{render_table(HEADER, table2_lines(results))}\n\n{FOOTNOTE}"
+
+
+def render_summary(results: Sequence[Table2Result]) -> str:
+    """Table 2 in short, in Markdown: of each row the poster's figures and ours by kind, and our bounds."""
+    lines = _below_the_poster(results, _short_lines_of_ours)
+    return f"{render_table(HEADER[:-1], [line[:-1] for line in lines])}\n\n{FOOTNOTE}"
+
+
+def _below_the_poster(results: Sequence[Table2Result], lines_of_ours: LinesOfOurs) -> Lines:
+    """Each row of the poster, below it the lines of our runs of it, and ceiling and floor in the end."""
     lines: Lines = []
     for row in ROWS:
         poster, name = POSTER.get(row), row_label(row)
@@ -67,33 +86,8 @@ def table2_lines(results: Sequence[Table2Result]) -> Lines:
             name = ""
         runs = [result for result in results if result.row == row]
         for run in runs:
-            lines += _lines_of_ours(run, name, ours_label(row, run.seed, len(runs)), poster)
+            lines += lines_of_ours(run, name, ours_label(row, run.seed, len(runs)), poster)
     return lines + list(_lines_of_bounds([result.figures for result in results]))
-
-
-def render_table2(results: Sequence[Table2Result]) -> str:
-    """Table 2 in Markdown."""
-    return f"{render_table(HEADER, table2_lines(results))}\n\n{FOOTNOTE}"
-
-
-def render_summary(results: Sequence[Table2Result]) -> str:
-    """Table 2 in short, in Markdown: of each row the poster's figures and ours, and the bounds of ours."""
-    lines: Lines = []
-    for row in ROWS:
-        poster, name = POSTER.get(row), row_label(row)
-        if poster is not None:
-            lines.append((name, "poster", *(f"{share:.3f}" for share in poster)))
-            name = ""
-        runs = [result for result in results if result.row == row]
-        for run in runs:
-            step, label = later_step(run.figures), ours_label(row, run.seed, len(runs))
-            if step:
-                drawn = map(share_cell, pair_shares(run.figures.samples_as_drawn))
-                lines.append((name, f"{label}, codes as drawn", *drawn))
-                name = ""
-            lines.append((name, label + step, *map(share_cell, pair_shares(run.figures.samples))))
-    bounds = [line[:-1] for line in _lines_of_bounds([result.figures for result in results])]
-    return render_table(HEADER[:-1], lines + bounds)
 
 
 def measures_lines(results: Sequence[Table2Result]) -> Lines:
@@ -138,6 +132,16 @@ def _lines_of_ours(
     mix = [figures.samples.kinds[kind] for kind in KINDS]
     shares_of_kinds = (f"{kind.share:.1%} ({kind.training_share:.1%})" for kind in mix)
     yield ("", "share of samples (of training)", *shares_of_kinds, "", "")
+
+
+def _short_lines_of_ours(
+    run: Table2Result, name: str, label: str, poster: Sequence[float] | None
+) -> Iterator[tuple[str, ...]]:
+    figures, step = run.figures, later_step(run.figures)
+    if step:
+        yield (name, f"{label}, codes as drawn", *_cells(figures.samples_as_drawn))
+        name = ""
+    yield (name, f"{label}{step}", *_cells(figures.samples))
 
 
 def _lines_of_bounds(all_figures: Sequence[Table2Figures]) -> Iterator[tuple[str, ...]]:
