@@ -178,7 +178,7 @@ class TestResuming:
             reader=dataclasses.replace(tiny_recipe.reader, training=training),
         )
         for stage in TRAINERS.values():
-            with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another"):
+            with pytest.raises(MxqvaeError, match="belongs to a run with other settings; delete it to train"):
                 stage(other, caption_mnist_small, out)
 
     def test_another_number_of_processes_draws_other_masks(

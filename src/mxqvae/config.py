@@ -53,6 +53,18 @@ def from_json(cls: type[C], text: str | bytes, source: str) -> C:
         raise MxqvaeError(f"{source}: {_first_problem(error, cls, text)}") from None
 
 
+def changed(config: C, source: str, **values: Any) -> C:
+    """A copy of `config` with fields replaced; what is impossible is the user's error, not a traceback.
+
+    Args:
+        source: What the values are for, for the error message.
+
+    Raises:
+        MxqvaeError: Names the first impossible value.
+    """
+    return from_json(type(config), json.dumps(to_tree(config) | values), source)
+
+
 def override(config: C, assignments: Sequence[str]) -> C:
     """A copy of `config` with fields replaced, e.g. `["num_steps=100", "optimiser.learning_rate=1e-3"]`.
 

@@ -42,8 +42,10 @@ def encode_pairs(
         images_of: Another view of the images than `pairs.images_of`.
 
     Raises:
-        MxqvaeError: Images of another size than the autoencoder's.
+        MxqvaeError: No pair, or images of another size than the autoencoder's.
     """
+    if not len(pairs):
+        raise MxqvaeError("no pair with both an image and a caption; give a split that has some")
     size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
     if shape.image_size != size:
         raise MxqvaeError(

@@ -17,10 +17,10 @@ from torch import Tensor
 from mxqvae.autoencoder.concatenated import ConcatenatedAutoencoder, ConcatenatedConfig, arrange
 from mxqvae.autoencoder.kinds import Autoencoder, build_autoencoder
 from mxqvae.autoencoder.perceptual import feature_stages
-from mxqvae.config import from_json, to_json, to_tree
+from mxqvae.config import changed, to_json, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.data.warping import warp
 from mxqvae.device import find_device
 from mxqvae.encoding import training_codes
@@ -28,7 +28,6 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, check_completion, complete
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.pipeline import (
-    TOKENIZER_FILE,
     PairGenerator,
     load_autoencoder,
     load_prior,
@@ -267,7 +266,7 @@ def _fitted(
 ) -> TrainingConfig:
     """The training of a stage with the seed asked for, in no more steps than the pairs can use."""
     if seed is not None:
-        training = from_json(TrainingConfig, json.dumps(to_tree(training) | {"seed": seed}), "training")
+        training = changed(training, "training", seed=seed)
     return training if max_epochs is None else within_epochs(training, num, max_epochs, progress)
 
 

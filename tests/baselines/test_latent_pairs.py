@@ -76,6 +76,8 @@ def test_another_seed_is_another_training():
     other = with_seed(TRAINING, 7)
     assert (other.mmvae.seed, other.joint_gan.seed) == (7, 7)
     assert dataclasses.replace(other.mmvae, seed=0) == TRAINING.mmvae
+    with pytest.raises(MxqvaeError, match="training: 'seed': Input should be less than 4294967296"):
+        with_seed(TRAINING, 2**32)
 
 
 class TestMirrored:

@@ -107,6 +107,16 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("what", ["autoencoder", "joint-gan", "contrastive", "judge"])
+def test_a_seed_that_is_too_large_is_named(
+    run: Run, mnist_folder: Path, caption_mnist_small: Path, tmp_path: Path, what: str
+):
+    source = ("--mnist", mnist_folder) if what == "judge" else ("--data", caption_mnist_small)
+    code, _, err = run("train", what, *source, "--out", tmp_path / "model", "--seed", 2**32)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("mxqvae: training: 'seed': Input should be less than 4294967296")
+
+
 @pytest.mark.parametrize("what", ["autoencoder", "judge"])
 def test_a_folder_with_other_content_is_refused(
     run: Run, caption_mnist_small: Path, mnist_folder: Path, tmp_path: Path, what: str

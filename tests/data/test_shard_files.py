@@ -1,8 +1,10 @@
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mxqvae.data.shard_files import find_shards
+from mxqvae.data.shard_files import data_files, find_shards, num_rows
 from mxqvae.errors import MxqvaeError
 
 
@@ -44,3 +46,19 @@ def test_what_is_missing_is_named(tmp_path: Path):
         with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):
             find_shards(folder, split)
     assert list(find_shards(folder, "test")) == ["test"]  # it is all there
+
+
+def test_rows_of_a_shard(tmp_path: Path):
+    path = tmp_path / "train-00000-of-00001.parquet"
+    pq.write_table(pa.table({"number": [0, 1, 2]}), path, row_group_size=2)
+    assert num_rows(path) == 3
+    path.write_bytes(b"no parquet")
+    with pytest.raises(MxqvaeError, match="not a readable parquet file"):
+        num_rows(path)
+
+
+def test_the_lines_of_a_card():
+    assert data_files(["train", "test"]).splitlines() == [
+        "  - {split: train, path: data/train-*.parquet}",
+        "  - {split: test, path: data/test-*.parquet}",
+    ]

@@ -193,7 +193,7 @@ class TestCounting:
     def test_a_few_at_a_time_without_padding(self, monkeypatch: pytest.MonkeyPatch):
         # With padding, a single long caption would make each as large as itself.
         assert SUBWORDS._without_length.padding is None
-        monkeypatch.setattr(tokenizer_module, "COUNTED_AT_ONCE", 2)
+        monkeypatch.setattr(tokenizer_module, "CAPTIONS_AT_A_TIME", 2)
         taken = []
 
         def captions() -> Iterator[str]:
@@ -205,6 +205,12 @@ class TestCounting:
         assert next(counts) == SUBWORDS.count_tokens(PROSE)[0]
         assert len(taken) == 2
         assert list(counts)[1] > 500
+
+    def test_captions_are_encoded_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch):
+        at_once = SUBWORDS.encode([*PROSE, ""])
+        monkeypatch.setattr(tokenizer_module, "CAPTIONS_AT_A_TIME", 2)
+        assert SUBWORDS.encode([*PROSE, ""]).equal(at_once)
+        assert SUBWORDS.encode([]).shape == (0, SUBWORDS.max_length)
 
     def test_the_same_subwords_for_another_length(self, tmp_path: Path):
         for tokenizer, name in (

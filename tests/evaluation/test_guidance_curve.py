@@ -57,7 +57,9 @@ def test_each_point_is_the_measure_with_its_guidance(
     assert [point["guidance"] for point in tree["points"]] == [1, 2.5]
 
 
-@pytest.mark.parametrize("guidances", [[], [1, -0.5]])
+@pytest.mark.parametrize("guidances", [[], [1, -0.5], [float("nan")], [1, float("inf")]])
 def test_messages(tiny_generator: PairGenerator, few_pairs: PairDataset, guidances: list[float]):
-    with pytest.raises(MxqvaeError, match="guidances must be at least 0, at least one of them, got"):
+    with pytest.raises(
+        MxqvaeError, match="guidances must be finite and at least 0, at least one of them, got"
+    ):
         measure_guidance(tiny_generator, few_pairs, DarkReader(few_pairs), guidances)

@@ -86,7 +86,9 @@ class TestMessages:
 
     def test_what_is_no_image(self, picture: Path, tmp_path: Path):
         (tmp_path / "text.png").write_text("no picture")
-        with pytest.raises(MxqvaeError, match=r"text\.png: not taken \(.*\); give another image file"):
+        with pytest.raises(
+            MxqvaeError, match=r"text\.png: image is damaged .* \(unknown format\); give another"
+        ):
             read_pair(tmp_path / "text.png", "", HiddenRegion(), 64)
         with pytest.raises(MxqvaeError, match=r"mask .*text\.png is not a readable image"):
             read_pair(picture, "", HiddenRegion(None, tmp_path / "text.png"), 64)

@@ -196,6 +196,21 @@ class TestEncoding:
         with pytest.raises(MxqvaeError, match="unknown in captions: 'purple'"):
             tiny_generator.encode(np.zeros((1, 64, 64, 3), np.uint8), ["This is purple 7."])
 
+    @pytest.mark.parametrize(
+        ("images", "captions"),
+        [
+            (np.zeros((0, 64, 64, 3), np.uint8), []),
+            (np.zeros((2, 64, 64, 3), np.uint8), ["This is red 7."]),
+            (np.zeros((1, 32, 32, 3), np.uint8), ["This is red 7."]),
+            (np.zeros((1, 64, 64, 3), np.float32), ["This is red 7."]),
+        ],
+    )
+    def test_images_of_another_form_are_named(
+        self, tiny_generator: PairGenerator, images: np.ndarray, captions: list[str]
+    ):
+        with pytest.raises(MxqvaeError, match=r"captions need as many images of 64 x 64 pixels, .* got"):
+            tiny_generator.encode(images, captions)
+
 
 class TestFolders:
     def test_what_is_saved_samples_the_same_when_loaded(self, folder: Path, tmp_path: Path):

@@ -129,7 +129,7 @@ def test_another_run_is_refused_before_anything_changes(tmp_path: Path):
     save_checkpoint(path, *parts(0), 0, "run")
     model, optimizer = parts(1)
     before = weights(model)
-    with pytest.raises(MxqvaeError, match="belongs to a run with other settings; train into another folder"):
+    with pytest.raises(MxqvaeError, match="belongs to a run with other settings; delete it to train"):
         load_checkpoint(path, model, optimizer, "another")
     assert weights(model) == before
 
@@ -138,5 +138,5 @@ def test_a_model_that_has_changed_since_is_refused(tmp_path: Path):
     path = tmp_path / "checkpoint.safetensors"
     save_checkpoint(path, *parts(0), 0, "run")
     model = nn.Linear(3, 2)
-    with pytest.raises(MxqvaeError, match="was written by another version of mxqvae; train into another"):
+    with pytest.raises(MxqvaeError, match="was written by another version of mxqvae; delete it to train"):
         load_checkpoint(path, model, torch.optim.AdamW(model.parameters()), "run")

@@ -20,6 +20,7 @@ from mxqvae.training.loop import (
     TrainingConfig,
     batch_rows,
     learning_rate,
+    override_training,
     train,
     training_step,
     within_epochs,
@@ -157,15 +158,16 @@ class TestResuming:
     def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
         self, whole: Regression, tmp_path: Path, step: int
     ):
-        stopped, resumed, progress = Regression(), Regression(), Recorder()
+        stopped, resumed, progress, progress_of_resumed = Regression(), Regression(), Recorder(), Recorder()
         with pytest.raises(KeyboardInterrupt):
             run(stopped, tmp_path, batch_of=interrupted_at(step), progress=progress)
         assert progress.lines == [
             f"stopped at step {step}; the same command resumes from {tmp_path / 'checkpoint.safetensors'}"
         ]
-        run(resumed, tmp_path)
+        run(resumed, tmp_path, progress=progress_of_resumed)
         assert stopped.totals + resumed.totals == whole.totals
         assert same_weights(resumed, whole)
+        assert not any("nan" in note for _, note in progress_of_resumed.advances)
 
     def test_ctrl_c_waits_for_the_end_of_a_step(self, whole: Regression, tmp_path: Path):
         """Half a step has changed buffers and no weights: a checkpoint of it would count a batch twice."""
@@ -195,7 +197,10 @@ class TestResuming:
         before = path.read_bytes()
         with pytest.raises(MxqvaeError) as refusal:
             run(Regression(), tmp_path / "whole", identity="another")
-        expected = f"checkpoint {path} belongs to a run with other settings; train into another folder"
+        expected = (
+            f"checkpoint {path} belongs to a run with other settings; delete it to train from the start, "
+            "or train into another folder"
+        )
         assert str(refusal.value) == expected
         assert path.read_bytes() == before
 
@@ -397,3 +402,19 @@ def test_few_pairs_take_few_steps(num_pairs: int, max_epochs: int, num_steps: in
 def test_45_pairs_are_not_seen_22_755_times():
     fitted = within_epochs(TrainingConfig(num_steps=8_000, batch_size=128), 45, 2_000)
     assert (fitted.num_steps, fitted.num_warmup_steps) == (704, 44)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "num_steps", "num_warmup_steps"),
+    [
+        ([], 1000, 300),
+        (["learning_rate=0.5"], 1000, 300),
+        (["num_steps=100"], 100, 30),
+        (["num_steps=1"], 1, 0),
+        (["num_steps=2000"], 2000, 300),
+        (["num_steps=100", "num_warmup_steps=7"], 100, 7),
+    ],
+)
+def test_fewer_steps_have_a_shorter_warm_up(assignments: list[str], num_steps: int, num_warmup_steps: int):
+    training = override_training(config(num_steps=1000, num_warmup_steps=300), assignments)
+    assert (training.num_steps, training.num_warmup_steps) == (num_steps, num_warmup_steps)

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from mxqvae.audit.score_table import ScoredPair, read_scores
 from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import parse_caption
-from mxqvae.data.edited_copy import copy_edited, data_files
+from mxqvae.data.edited_copy import copy_edited
 from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
 from mxqvae.data.pair_source import PairKey, captions_of_pairs
 from mxqvae.data.pairs import columns_of_use
+from mxqvae.data.shard_files import data_files
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import check_sources_stay, new_output_folder
 

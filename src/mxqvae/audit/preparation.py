@@ -1,7 +1,6 @@
 """Encoded images to pixels; what the model cannot read of a pair is said, never raised."""
 
 import io
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from mxqvae.data.captioned_images.problems import ProblemKind
-from mxqvae.data.captioned_images.square_image import FORMATS, as_shown, make_square
+from mxqvae.data.captioned_images.square_image import FORMATS, UNREADABLE, as_shown, make_square
 from mxqvae.data.pair_source import FoundPair
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -106,8 +105,7 @@ def decode_image(encoded: bytes | None, image_size: int) -> np.ndarray | str:
                 return np.array(as_shown(image))
     except Image.DecompressionBombError:
         pass  # a JPEG is reduced below
-    # What Pillow raises for a damaged file depends on its format and on the damage.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error):
+    except UNREADABLE:
         return DAMAGED_IMAGE
     square = make_square(encoded, image_size)
     if square.png is None:

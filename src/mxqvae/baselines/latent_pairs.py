@@ -19,14 +19,13 @@ from torch import Tensor
 from mxqvae.autoencoder.text import AttentiveTextConfig
 from mxqvae.baselines.joint_gan import JointGAN, JointGANConfig, LatentPairs
 from mxqvae.baselines.mmvae import MMVAE, MMVAEConfig
-from mxqvae.config import to_tree
+from mxqvae.config import changed, to_tree
 from mxqvae.data.batch import PairBatch, PairShape, mirror_half, to_bytes
 from mxqvae.data.pairs import PairDataset
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.encoding import PAIRS_AT_A_TIME
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.generation.pipeline import TOKENIZER_FILE, load_tokenizer
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import load_pretrained, save_pretrained
 from mxqvae.prior.sampling import BLOCK_SIZE, uniform_noise
@@ -87,7 +86,7 @@ class LatentPairGenerator:
         remedy = "train it with `mxqvae train joint-gan`"
         mmvae = load_pretrained(folder / "mmvae", MMVAEConfig, MMVAE, remedy)
         joint_gan = load_pretrained(folder / "joint_gan", JointGANConfig, JointGAN, remedy)
-        return cls(load_tokenizer(folder), mmvae, joint_gan)
+        return cls(CaptionTokenizer.load(folder / TOKENIZER_FILE), mmvae, joint_gan)
 
     def sample(self, num: int, *, seed: int = 0, first: int = 0) -> Iterator[DecodedPairs]:
         """Sample pairs `first` to `first + num` of `seed`, up to 64 at a time.
@@ -205,9 +204,13 @@ def holds_latent_pairs(folder: Path) -> bool:
 
 
 def with_seed(training: LatentPairsTraining, seed: int) -> LatentPairsTraining:
-    """The same training from another seed."""
+    """The same training from another seed.
+
+    Raises:
+        MxqvaeError: A seed of 2^32 or more.
+    """
     parts = {"mmvae": training.mmvae, "joint_gan": training.joint_gan}
-    return replace(training, **{name: replace(part, seed=seed) for name, part in parts.items()})
+    return replace(training, **{name: changed(part, "training", seed=seed) for name, part in parts.items()})
 
 
 def mmvae_config(pairs: PairShape) -> MMVAEConfig:

@@ -25,17 +25,18 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
     """
     at_least(0, seed=seed)
 
-    from mxqvae.config import override
+    from mxqvae.config import changed
     from mxqvae.data.pairs import PairDataset
     from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import progress_on
+    from mxqvae.training.loop import override_training
 
     run = out / "run"
     if not run.is_dir():
         check_output_folder(out)
-    training = override(TRAINING, changes)
-    training = training if seed is None else dataclasses.replace(training, seed=seed)
+    training = override_training(TRAINING, changes)
+    training = training if seed is None else changed(training, "training", seed=seed)
     embedding = train_contrastive(
         PairDataset.from_parquet(data, "train"),
         training,

@@ -28,13 +28,13 @@ def autoencoder(
     """
     at_least(0, seed=seed)
 
-    from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_autoencoder
+    from mxqvae.training.loop import override_training
 
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
-    training = override(chosen.autoencoder_training, changes)
+    training = override_training(chosen.autoencoder_training, changes)
     chosen = dataclasses.replace(chosen, autoencoder_training=training, **_bounds_lifted(changes))
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
@@ -56,13 +56,13 @@ def prior(
     """
     at_least(0, seed=seed)
 
-    from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_prior
+    from mxqvae.training.loop import override_training
 
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
-    training = override(chosen.prior_training, changes)
+    training = override_training(chosen.prior_training, changes)
     chosen = dataclasses.replace(chosen, prior_training=training, **_bounds_lifted(changes))
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
@@ -86,14 +86,14 @@ def reader(
     """
     at_least(0, seed=seed)
 
-    from mxqvae.config import override
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_reader
+    from mxqvae.training.loop import override_training
 
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
     if chosen.reader is not None:
-        training = override(chosen.reader.training, changes)
+        training = override_training(chosen.reader.training, changes)
         chosen = dataclasses.replace(
             chosen,
             reader=dataclasses.replace(chosen.reader, training=training),
@@ -162,18 +162,19 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     """
     at_least(0, seed=seed)
 
-    from mxqvae.config import override
+    from mxqvae.config import changed
     from mxqvae.data.mnist import load_mnist
     from mxqvae.evaluation.judge import JudgeConfig
     from mxqvae.evaluation.judge_training import train_judge
     from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.training.loop import override_training
 
     run = out / "run"
     if not run.is_dir():
         check_output_folder(out)
-    training = override(JudgeConfig().training, changes)
-    training = training if seed is None else dataclasses.replace(training, seed=seed)
+    training = override_training(JudgeConfig().training, changes)
+    training = training if seed is None else changed(training, "training", seed=seed)
     config = dataclasses.replace(JudgeConfig(), training=training)
     trained = train_judge(load_mnist(mnist), config, run, progress=progress_on())
     trained.save_pretrained(out)

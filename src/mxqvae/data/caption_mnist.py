@@ -25,6 +25,7 @@ from mxqvae.data.caption_grammar import (
 from mxqvae.data.draws import Draws, draws_by_number
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.mnist import DIGIT_SIZE, Mnist, MnistDigits, file_hashes
+from mxqvae.data.shard_files import data_files
 from mxqvae.data.split_file import SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
@@ -240,8 +241,7 @@ language: [en]
 configs:
 - config_name: default
   data_files:
-  - {{split: train, path: data/train-*.parquet}}
-  - {{split: test, path: data/test-*.parquet}}
+{data_files(manifest.splits)}
 ---
 # Caption MNIST
 

@@ -21,10 +21,9 @@ from mxqvae.data.caption_mnist import ROW_GROUP_SIZE
 from mxqvae.data.colour_words import ColourWord, colour_of, find_colour_words, replace_colour_words
 from mxqvae.data.degree import DEGREE_KINDS, SOURCE_SPLIT, degrees_of, split_name
 from mxqvae.data.draws import Draws, draws_by_number
-from mxqvae.data.edited_copy import data_files
 from mxqvae.data.manifest_file import MANIFEST_FILE, read_manifest
 from mxqvae.data.pairs import PairDataset, columns_of_use
-from mxqvae.data.shard_files import find_shards, unreadable
+from mxqvae.data.shard_files import data_files, find_shards, unreadable
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitManifest, encode_image, open_split
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import check_sources_stay, new_output_folder
@@ -233,7 +232,7 @@ def _card(manifest: ColourDegreeManifest) -> str:
 configs:
 - config_name: default
   data_files:
-{data_files({name: split.num_pairs for name, split in manifest.splits.items()})}
+{data_files(manifest.splits)}
 ---
 # Degree sets of colour words
 

@@ -18,9 +18,9 @@ from mxqvae.config import configuration, to_json
 from mxqvae.data.caption_grammar import Slot, parse_caption, replace_slots
 from mxqvae.data.degree import edit_slots
 from mxqvae.data.draws import draws_by_number
-from mxqvae.data.edited_copy import copy_edited, data_files, num_rows
+from mxqvae.data.edited_copy import copy_edited
 from mxqvae.data.manifest_file import MANIFEST_FILE
-from mxqvae.data.shard_files import find_shards, unreadable
+from mxqvae.data.shard_files import data_files, find_shards, num_rows, unreadable
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import check_sources_stay, new_output_folder
 

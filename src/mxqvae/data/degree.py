@@ -17,7 +17,7 @@ from mxqvae.data.caption_mnist import ROW_GROUP_SIZE, Manifest
 from mxqvae.data.draws import Draws, draws_by_number
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pairs import PairDataset
-from mxqvae.data.shard_files import find_shards
+from mxqvae.data.shard_files import data_files, find_shards
 from mxqvae.data.split_file import PAIR_SCHEMA, SplitCount, SplitManifest, encode_image, open_split, pair_row
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import check_sources_stay, new_output_folder
@@ -237,7 +237,6 @@ def _read_manifest(folder: Path, pairs: PairDataset) -> Manifest:
 
 
 def _card(manifest: DegreeManifest) -> str:
-    files = "\n".join(f"  - {{split: {name}, path: data/{name}-*.parquet}}" for name in manifest.splits)
     kinds = manifest.source.splits[SOURCE_SPLIT].kinds
     counts = ", ".join(f"{kinds[kind]:,} pairs of {kind}" for kind in DEGREE_KINDS)
     return f"""\
@@ -247,7 +246,7 @@ language: [en]
 configs:
 - config_name: default
   data_files:
-{files}
+{data_files(manifest.splits)}
 ---
 # Caption MNIST, Degree sets
 

@@ -8,23 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mxqvae.data.shard_files import find_shards, unreadable
-
-COPIED_FILES = ("tokenizer.json",)
+from mxqvae.data.tokenizer import TOKENIZER_FILE
 
 Edit = Callable[[Path, int, pa.Table], pa.Table]
 """From a shard's path in its folder, the number in it of the first row, and rows, to the rows to write."""
-
-
-def num_rows(path: Path) -> int:
-    """The rows of a shard.
-
-    Raises:
-        MxqvaeError: It is damaged.
-    """
-    try:
-        return pq.read_metadata(path).num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from None
 
 
 def copy_edited(source: Path, folder: Path, edit: Edit) -> dict[str, int]:
@@ -40,15 +27,9 @@ def copy_edited(source: Path, folder: Path, edit: Edit) -> dict[str, int]:
     counts = {}
     for split, paths in find_shards(source).items():
         counts[split] = sum(_copy_shard(source, path, folder, edit) for path in paths)
-    for name in COPIED_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    if (tokenizer := source / TOKENIZER_FILE).is_file():
+        shutil.copyfile(tokenizer, folder / TOKENIZER_FILE)
     return counts
-
-
-def data_files(splits: dict[str, int]) -> str:
-    """The lines of a data set card that tell the library `datasets` the files of each split."""
-    return "\n".join(f"  - {{split: {name}, path: data/{name}-*.parquet}}" for name in splits)
 
 
 def _copy_shard(source: Path, path: Path, folder: Path, edit: Edit) -> int:

@@ -84,7 +84,7 @@ def load_mnist(folder: Path | None = None) -> Mnist:
         return _parse(_read_folder(cache, "or delete this cache folder, and the files are fetched again"))
     contents = _fetch(cache)
     # Without a cache the digits still serve this run.
-    with suppress(OSError), new_output_folder(cache, overwrite=True) as new_cache:
+    with suppress(OSError, MxqvaeError), new_output_folder(cache, overwrite=True) as new_cache:
         for name, content in contents.items():
             (new_cache / name).write_bytes(content)
     return _parse(contents)

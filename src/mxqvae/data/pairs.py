@@ -6,7 +6,6 @@ Any folder of parquet shards with an image and a caption column will do; nothing
 import hashlib
 import io
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from torch import Tensor
 
 from mxqvae.data.batch import PairShape, to_floats
 from mxqvae.data.caption_grammar import Slot
-from mxqvae.data.captioned_images.square_image import as_shown
-from mxqvae.data.edited_copy import num_rows
-from mxqvae.data.shard_files import find_shards, unreadable
+from mxqvae.data.captioned_images.square_image import UNREADABLE, as_shown
+from mxqvae.data.shard_files import find_shards, num_rows, unreadable
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 
@@ -255,8 +253,7 @@ def _decode_image(path: Path, row: int, encoded: bytes | None) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(encoded or b"")) as image:
             return np.asarray(as_shown(image))
-    # What Pillow raises for a damaged file depends on its format and on the damage.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
+    except UNREADABLE:
         raise MxqvaeError(
             f"{path}, row {row}: image damaged or of an unknown format; replace it or leave the row out"
         ) from None

@@ -1,7 +1,11 @@
-"""Finds the parquet shards of a data set, `data/{split}-NNNNN-of-NNNNN.parquet`."""
+"""The parquet shards of a data set, `data/{split}-NNNNN-of-NNNNN.parquet`."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mxqvae.errors import MxqvaeError
 
@@ -37,6 +41,23 @@ def find_shards(folder: Path, split: str | None = None) -> dict[str, list[Path]]
         if not path.exists():
             raise MxqvaeError(f"{path}: shard is missing; add it or build the data set again")
     return shards
+
+
+def num_rows(path: Path) -> int:
+    """The rows of a shard.
+
+    Raises:
+        MxqvaeError: It is damaged.
+    """
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from None
+
+
+def data_files(splits: Iterable[str]) -> str:
+    """The lines of a data set card that tell the library `datasets` the files of each split."""
+    return "\n".join(f"  - {{split: {name}, path: data/{name}-*.parquet}}" for name in splits)
 
 
 def unreadable(path: Path, error: Exception) -> MxqvaeError:

@@ -34,8 +34,10 @@ _MARK = re.compile(r"[,.;:!?]")
 _MAX_WORDS_NAMED = 8
 SMALLEST_SUBWORD_VOCABULARY = len(SPECIAL_TOKENS) + len(ByteLevel.alphabet())
 """Special tokens and the 256 bytes, before anything is learned."""
-COUNTED_AT_ONCE = 1000
-"""Captions whose tokens are counted at a time."""
+CAPTIONS_AT_A_TIME = 1000
+"""Of captions that are encoded: encodings take a hundred times the memory of their text."""
+TOKENIZER_FILE = "tokenizer.json"
+"""Its name in data sets and in model folders."""
 
 
 class CaptionTokenizer:
@@ -155,26 +157,29 @@ class CaptionTokenizer:
             MxqvaeError: Of a vocabulary of whole words: names words outside of it, or the caption that is
                 too long.
         """
-        encodings = self._tokenizer.encode_batch(list(captions))
-        nothing = [self.mask_id] * self.max_length
-        rows = [
-            encoding.ids if caption.strip() else nothing
-            for caption, encoding in zip(captions, encodings, strict=True)
-        ]
         unknown: dict[str, None] = {}
-        for caption, encoding in zip(captions, encodings, strict=True):
-            if len(encoding.ids) > self.max_length:
-                raise _too_long(caption, len(encoding.ids) - 1, self.max_length)
-            if self.unknown_id in encoding.ids:
-                spans = zip(encoding.ids, encoding.offsets, strict=True)
-                unknown |= {
-                    caption[start:end]: None
-                    for token_id, (start, end) in spans
-                    if token_id == self.unknown_id
-                }
+        parts = [torch.empty(0, self.max_length, dtype=torch.int64)]
+        for first in range(0, len(captions), CAPTIONS_AT_A_TIME):
+            rows = self._encode_some(list(captions[first : first + CAPTIONS_AT_A_TIME]), unknown)
+            parts.append(torch.tensor(rows, dtype=torch.int64))
         if unknown:
             raise _unknown(list(unknown))
-        return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), self.max_length)
+        return torch.cat(parts)
+
+    def _encode_some(self, captions: list[str], unknown: dict[str, None]) -> list[list[int]]:
+        """Rows of `max_length` ids; words outside the vocabulary are added to `unknown`."""
+        rows = []
+        for caption, encoding in zip(captions, self._tokenizer.encode_batch(captions), strict=True):
+            ids = encoding.ids
+            if len(ids) > self.max_length:
+                raise _too_long(caption, len(ids) - 1, self.max_length)
+            if self.unknown_id in ids:
+                spans = zip(ids, encoding.offsets, strict=True)
+                unknown |= {
+                    caption[start:end]: None for token, (start, end) in spans if token == self.unknown_id
+                }
+            rows.append(ids if caption.strip() else [self.mask_id] * self.max_length)
+        return rows
 
     def encode_masked(self, captions: Sequence[str]) -> Tensor:
         """Token ids (B, L) int64 of captions in which some words are written [MASK], or [MASK*n].
@@ -259,9 +264,8 @@ class CaptionTokenizer:
 
 
 def _count_tokens(tokenizer: Tokenizer, captions: Iterable[str]) -> Iterator[int]:
-    """A few captions at a time: encodings take a hundred times the memory of their text."""
     captions = iter(captions)
-    while some := list(islice(captions, COUNTED_AT_ONCE)):
+    while some := list(islice(captions, CAPTIONS_AT_A_TIME)):
         yield from map(len, tokenizer.encode_batch_fast(some))
 
 

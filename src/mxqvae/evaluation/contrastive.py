@@ -23,14 +23,13 @@ from mxqvae.autoencoder.image import ImageConfig, ImageEncoder, normalise
 from mxqvae.autoencoder.text import AttentiveTextConfig, AttentiveTextEncoder
 from mxqvae.config import configuration
 from mxqvae.data.batch import PairBatch, to_floats
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.layers.transformer import Transformer, TransformerConfig
 from mxqvae.pretrained import load_pretrained, read_config, save_pretrained
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.loop import TrainingConfig
 
-TOKENIZER_FILE = "tokenizer.json"
 PAIRS_AT_A_TIME = 250
 FIRST_SHARPNESS = 1 / 0.07
 """Factor of the cosines, as CLIP starts it."""

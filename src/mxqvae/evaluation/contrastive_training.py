@@ -1,6 +1,5 @@
 """Trains the joint embedding on the real pairs of a data set."""
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def contrastive_tokenizer(captions: list[str]) -> CaptionTokenizer:
     num_latents = AttentiveTextConfig().num_latents
     tokenizer = CaptionTokenizer.train_subwords(captions, vocab_size=VOCAB_SIZE)
     length = min(LONGEST_CAPTION, -(-tokenizer.max_length // num_latents) * num_latents)
-    return CaptionTokenizer.train_subwords(captions, vocab_size=VOCAB_SIZE, max_length=length)
+    return tokenizer.with_max_length(length)
 
 
 def train_contrastive(
@@ -101,8 +100,6 @@ def train_contrastive(
     torch.manual_seed(training.seed)
     model = ContrastiveModel(config)
     token_ids = tokenizer.encode(pairs.captions)
-    content = hashlib.sha256("\n".join(pairs.captions).encode())
-    content.update(pairs.images.numpy().tobytes())
 
     def batch_of(rows: Tensor) -> PairBatch:
         return PairBatch(shift(pairs.images_of(learned[rows])), token_ids[learned[rows]])
@@ -118,7 +115,7 @@ def train_contrastive(
         len(learned),
         training,
         folder,
-        identity=f"{to_json(config)}{content.hexdigest()} {len(held_out)} held out",
+        identity=f"{to_json(config)}{pairs.digest()} {len(held_out)} held out",
         description="train contrastive",
         progress=progress,
         held_out=batches,

@@ -1,5 +1,6 @@
 """How guidance trades consistency against diversity, where images are found for captions of Caption MNIST."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -54,8 +55,10 @@ def measure_guidance(
     Raises:
         MxqvaeError: No guidance or one below 0, or what `measure_completion` raises.
     """
-    if not guidances or min(guidances) < 0:
-        raise MxqvaeError(f"guidances must be at least 0, at least one of them, got {list(guidances)}")
+    if not guidances or not all(math.isfinite(guidance) and guidance >= 0 for guidance in guidances):
+        raise MxqvaeError(
+            f"guidances must be finite and at least 0, at least one of them, got {list(guidances)}"
+        )
     scores = {
         guidance: measure_completion(
             generator,

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from mxqvae.data.batch import PairBatch, to_floats
-from mxqvae.data.captioned_images.square_image import make_square, make_square_mask, upright_size
+from mxqvae.data.captioned_images.square_image import UNREADABLE, make_square, make_square_mask, upright_size
 from mxqvae.data.split_file import encode_image
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
@@ -143,8 +143,8 @@ def _square(name: str, encoded: bytes, size: int) -> np.ndarray:
     square = make_square(encoded, size)
     if square.png is None:
         kind, detail = square.problems[0]
-        reason = f"{kind.value}, {detail}" if detail else str(kind.value)
-        raise MxqvaeError(f"{name}: not taken ({reason}); give another image file")
+        reason = f"{kind.title} ({detail})" if detail else kind.title
+        raise MxqvaeError(f"{name}: {reason}; give another image file")
     with Image.open(io.BytesIO(square.png)) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -162,7 +162,7 @@ def _hidden(region: HiddenRegion, name: str, size: tuple[int, int]) -> np.ndarra
         try:
             with Image.open(io.BytesIO(_bytes_of(region.mask))) as mask:
                 levels = np.asarray(mask.convert("L"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except UNREADABLE:
             raise MxqvaeError(f"mask {region.mask} is not a readable image; give a picture") from None
         if levels.shape != hidden.shape:
             raise MxqvaeError(

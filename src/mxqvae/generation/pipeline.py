@@ -25,7 +25,7 @@ from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoe
 from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.config import configuration, from_json, to_json
 from mxqvae.data.batch import PairBatch, to_bytes, to_floats
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pair_fit import PairFit, PairLikelihood
@@ -49,7 +49,6 @@ Captions with many slots are doubted more often, and would become rarer. But som
 """
 PAIRS_MEASURED_TOGETHER = 20
 """Pairs whose likelihood is computed together, always, so that they round the same."""
-TOKENIZER_FILE = "tokenizer.json"
 GENERATION_FILE = "generation.json"
 
 
@@ -270,12 +269,7 @@ class PairGenerator:
                 stage 1 that encodes image and caption apart.
         """
         fit = PairFit(self._joint_autoencoder("measure the codes with `mxqvae.prior.bits`"), self.prior)
-        size = fit.autoencoder.config.image_size
-        if not captions or images.shape != (len(captions), size, size, 3):
-            raise MxqvaeError(
-                f"{len(captions)} captions need as many images of {size} x {size} pixels, "
-                f"({len(captions)}, {size}, {size}, 3), at least one; got {images.shape}"
-            )
+        self._check_pairs(images, captions)
         pixels, token_ids = torch.from_numpy(images), self.tokenizer.encode(captions)
         blocks = []
         for rows in torch.arange(len(captions)).split(PAIRS_MEASURED_TOGETHER):
@@ -285,14 +279,23 @@ class PairGenerator:
         return PairLikelihood(*map(torch.cat, zip(*blocks, strict=True)))
 
     def encode(self, images: np.ndarray, captions: list[str]) -> Tensor:
-        """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions.
+        """Indices (B, T) of `images` (B, H, W, 3) uint8 and their captions; B at least 1.
 
         Raises:
-            MxqvaeError: A caption with words outside the vocabulary.
+            MxqvaeError: Images of another form or number, or a caption with words outside the vocabulary.
         """
+        self._check_pairs(images, captions)
         floats = to_floats(torch.from_numpy(images))
         batch = to_device(PairBatch(floats, self.tokenizer.encode(captions)), self.device)
         return self.autoencoder.encode(batch).cpu()
+
+    def _check_pairs(self, images: np.ndarray, captions: list[str]) -> None:
+        size = self.autoencoder.config.image_size
+        if not captions or images.shape != (len(captions), size, size, 3) or images.dtype != np.uint8:
+            raise MxqvaeError(
+                f"{len(captions)} captions need as many images of {size} x {size} pixels, "
+                f"({len(captions)}, {size}, {size}, 3) uint8, at least one; got {images.shape} {images.dtype}"
+            )
 
     def decode(self, indices: Tensor) -> SampledPairs:
         """The pairs of `indices` (B, T)."""

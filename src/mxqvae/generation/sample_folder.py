@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from mxqvae.data.captioned_images.square_image import as_shown
+from mxqvae.data.captioned_images.square_image import UNREADABLE, as_shown
 from mxqvae.data.pair_source import METADATA_NAME
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
@@ -182,5 +182,5 @@ def _read_image(path: Path) -> np.ndarray:
             return np.asarray(as_shown(image))
     except FileNotFoundError:
         raise MxqvaeError(f"{path} is missing; sample again") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         raise MxqvaeError(f"{path} is not a readable image; sample again") from None

@@ -4,11 +4,11 @@ Beside the result there are two pictures: the first samples, and the samples nea
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from mxqvae.config import to_tree
+from mxqvae.config import changed, to_tree
 from mxqvae.data.pairs import PairDataset
 from mxqvae.encoding import reconstruct_images
 from mxqvae.errors import MxqvaeError
@@ -87,7 +87,8 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
 
     def _embedding_step(self) -> Step:
         """The joint embedding, shared by all recipes: it reads real training pairs alone."""
-        out, training = self.work / self._embedding_folder, replace(self.embedding, seed=self.seed)
+        out = self.work / self._embedding_folder
+        training = changed(self.embedding, "training", seed=self.seed)
         fitted = within_epochs(training, self.num_pairs, MAX_EPOCHS)
 
         def train() -> None:

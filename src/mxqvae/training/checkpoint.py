@@ -49,14 +49,16 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
         ) from None
     if metadata.get("identity") != identity:
         raise MxqvaeError(
-            f"checkpoint {path} belongs to a run with other settings; train into another folder"
+            f"checkpoint {path} belongs to a run with other settings; "
+            "delete it to train from the start, or train into another folder"
         )
     weights = {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
     try:
         model.load_state_dict(weights)
     except RuntimeError:
         raise MxqvaeError(
-            f"checkpoint {path} was written by another version of mxqvae; train into another folder"
+            f"checkpoint {path} was written by another version of mxqvae; "
+            "delete it to train from the start, or train into another folder"
         ) from None
     _load_optimizer(optimizer, {n: v for n, v in tensors.items() if n.startswith("optimizer.")})
     return int(metadata["step"])

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mxqvae.config import configuration
+from mxqvae.config import configuration, override
 from mxqvae.device import find_device, multiplies_bf16, to_device
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
@@ -66,6 +66,23 @@ def within_epochs(
         f"{num_steps:,} steps in place of {training.num_steps:,}: each of {num_pairs:,} pairs is then seen "
         f"{max_epochs:,} times"
     )
+    return _shortened(training, num_steps)
+
+
+def override_training(training: TrainingConfig, assignments: Sequence[str]) -> TrainingConfig:
+    """`override` for a training: with fewer steps the warm-up shrinks, unless it is named as well.
+
+    Raises:
+        MxqvaeError: As `override`.
+    """
+    changed = override(training, assignments)
+    named = {assignment.partition("=")[0].strip() for assignment in assignments}
+    if changed.num_steps >= training.num_steps or "num_warmup_steps" in named:
+        return changed
+    return replace(changed, num_warmup_steps=_shortened(training, changed.num_steps).num_warmup_steps)
+
+
+def _shortened(training: TrainingConfig, num_steps: int) -> TrainingConfig:
     num_warmup_steps = training.num_warmup_steps * num_steps // training.num_steps
     return replace(training, num_steps=num_steps, num_warmup_steps=num_warmup_steps)
 
@@ -257,7 +274,7 @@ class _Log:
         self.seconds = float(kept[-1]["seconds"]) if kept else 0.0
         self.sums: list[Tensor] | None = None
         self.kind: Any = None
-        self.num_steps, self.latest = 0, math.nan
+        self.num_steps, self.latest = 0, float(kept[-1]["total"]) if kept else math.nan
         self.since = time.monotonic()
 
     def add(self, losses: Any) -> None:

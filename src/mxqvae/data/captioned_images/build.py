@@ -27,14 +27,13 @@ from mxqvae.data.captioned_images.source import PairSource
 from mxqvae.data.captioned_images.splitting import SPLITS, TRAIN, position
 from mxqvae.data.captioned_images.vocabulary import choose_max_length, train_tokenizer
 from mxqvae.data.manifest_file import MANIFEST_FILE
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_folder import new_output_folder
 from mxqvae.progress import NoProgress, Progress
 
 PROBLEMS_FILE = "problems.jsonl"
 SHEET_FILE = "contact_sheet.png"
-TOKENIZER_FILE = "tokenizer.json"
 CARD_FILE = "README.md"
 
 SHEET_PAIRS = 32

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from mxqvae.data.captioned_images.manifest import Manifest
 from mxqvae.data.captioned_images.problems import ProblemKind
+from mxqvae.data.shard_files import data_files
 
 
 class CardText(NamedTuple):
@@ -31,7 +32,6 @@ def card_of(manifest: Manifest, text: CardText = OWN_PAIRS, *, sheet: str | None
     Args:
         sheet: File name of the contact sheet, where there is one.
     """
-    files = "\n".join(f"  - {{split: {split}, path: data/{split}-*.parquet}}" for split in manifest.splits)
     picture = "" if sheet is None else f"\n![Pairs of the training split, chosen by the seed]({sheet})\n"
     longest = f"{manifest.tokenizer.longest_caption:,} tokens"
     size, tokenizer = manifest.config.image_size, manifest.tokenizer
@@ -41,7 +41,7 @@ def card_of(manifest: Manifest, text: CardText = OWN_PAIRS, *, sheet: str | None
 configs:
 - config_name: default
   data_files:
-{files}
+{data_files(manifest.splits)}
 ---
 # {text.title}
 

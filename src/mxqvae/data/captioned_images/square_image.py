@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import struct
 import warnings
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ MAX_HELD_PIXELS = 2 * MAX_PIXELS
 """Pixels of a JPEG in several scans, which the decoder holds whole before it reduces them."""
 SMALLEST_SHARE = 1 / 4
 """Images whose short side is below this share of the size asked for are left out."""
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises for an image that it cannot read, which depends on the format and on the damage."""
 OVERSAMPLING = 3
 """How much larger than asked for an image still is after the fast reduction that comes before Lanczos."""
 
@@ -98,8 +101,7 @@ def as_shown(image: Image.Image) -> Image.Image:
     """An image as people see it: in sRGB, upright, what is transparent on white; as `make_square` has it.
 
     Raises:
-        ValueError: Its pixels are floating-point numbers.
-        OSError: It is damaged, or whatever else Pillow raises then.
+        UNREADABLE: One of these: it is damaged, or its pixels are floating-point numbers.
     """
     image.load()
     try:
