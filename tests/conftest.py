@@ -493,5 +493,7 @@ def table2_result(
             likelihood=LikelihoodScore(
                 num_pairs=2, all_codes=bits, image_codes=image_bits, text_codes=text_bits
             ),
+            restored_captions=0.75,
+            reconstructed=score_of(**dict.fromkeys(KINDS, 0.95)),
         ),
     )

@@ -31,15 +31,6 @@ def test_each_table_has_its_own_figures(
     assert read_results(tmp_path) == [table1_result, table2_result]
 
 
-def test_a_result_without_what_was_measured_later_is_read(table2_result: Table2Result, tmp_path: Path):
-    path = write_result(table2_result, tmp_path)
-    tree = json.loads(path.read_text())
-    for name in ("restored_captions", "reconstructed"):
-        assert tree["figures"].pop(name) is None
-    path.write_text(json.dumps(tree))
-    assert read_result(path) == table2_result
-
-
 def test_recipes_of_a_set_stand_side_by_side(reconstruction_result: ReconstructionResult, tmp_path: Path):
     other = dataclasses.replace(
         reconstruction_result,

@@ -93,10 +93,10 @@ class Table2Figures:
     """How near samples come to the training images that both stages saw, and real test images do."""
     likelihood: LikelihoodScore
     """Bits of real test pairs' codes under stage 2."""
-    restored_captions: float | None = None
-    """Share of test captions that come back word for word through stage 1; None: not measured then."""
-    reconstructed: ConsistencyScore | None = None
-    """Test pairs that stage 1 has encoded and decoded, by the same judge; None: not measured then."""
+    restored_captions: float
+    """Share of test captions that come back word for word through stage 1."""
+    reconstructed: ConsistencyScore
+    """Test pairs that stage 1 has encoded and decoded, by the same judge."""
 
     def __post_init__(self) -> None:
         tree = dataclasses.asdict(self)
@@ -179,8 +179,8 @@ class Table3Result(Run):
     """The captioned images that it was trained on and is scored against."""
     references: str
     """Split that the references come from."""
-    pairs: PairsUsed | None = None
-    """What the set held; None in results of earlier versions."""
+    pairs: PairsUsed
+    """What the set held."""
     figures: SimilarityComparison
     """Samples between ceiling and floor."""
 

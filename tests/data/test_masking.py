@@ -8,14 +8,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mxqvae.data.masking import MaskingConfig, mask_patches, mask_words
+from mxqvae.data.tokenizer import CaptionTokenizer
 
-PAD, MASK = 0, 2
-WORDS = range(4, 9)
+PAD, MASK = CaptionTokenizer.pad_id, CaptionTokenizer.mask_id
+WORDS = range(CaptionTokenizer.end_id + 1, 9)
 hundredths = st.integers(0, 100)
 
 
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def mask(token_ids: torch.Tensor, word_share: float, random_word_share: float, seed: int = 0) -> torch.Tensor:
+    torch.manual_seed(seed)
+    masking = MaskingConfig(word_share=word_share, random_word_share=random_word_share)
+    return mask_words(token_ids, masking, WORDS.stop)
+
+
+def mask_image(images: torch.Tensor, patch_size: int, share: float, seed: int = 0) -> torch.Tensor:
+    torch.manual_seed(seed)
+    return mask_patches(images, patch_size, share)
 
 
 def captions(lengths: list[int], width: int) -> torch.Tensor:
@@ -33,15 +41,7 @@ class TestWords:
         self, percent: int, random_percent: int, lengths: list[int], seed: int
     ):
         token_ids = captions(lengths, 150)
-        masked = mask_words(
-            token_ids,
-            percent / 100,
-            random_percent / 100,
-            pad_id=PAD,
-            mask_id=MASK,
-            words=WORDS,
-            generator=generator(seed),
-        )
+        masked = mask(token_ids, percent / 100, random_percent / 100, seed)
         changed = masked != token_ids
         assert not changed[token_ids == PAD].any()
         assert changed.sum(1).tolist() == [floor_of_share(percent, length) for length in lengths]
@@ -50,34 +50,28 @@ class TestWords:
     @pytest.mark.parametrize(("random_share", "allowed"), [(0.0, {MASK}), (1.0, {*WORDS})])
     def test_all_or_none_of_the_hidden_words_are_random(self, random_share: float, allowed: set[int]):
         token_ids = captions([300], 300)
-        masked = mask_words(
-            token_ids, 0.9, random_share, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
-        )
+        masked = mask(token_ids, 0.9, random_share)
         assert set(masked[masked != token_ids].tolist()) == allowed
 
     def test_random_words_take_their_share(self):
         token_ids = captions([10_000], 10_000)
-        masked = mask_words(
-            token_ids, 0.5, 0.4, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
-        )
+        masked = mask(token_ids, 0.5, 0.4)
         assert int((masked == MASK).sum()) / 5_000 == pytest.approx(0.6, abs=0.03)
 
     def test_every_word_is_hidden_equally_often(self):
         token_ids = captions([10] * 10_000, 12)
-        masked = mask_words(
-            token_ids, 0.3, 0.0, pad_id=PAD, mask_id=MASK, words=WORDS, generator=generator(0)
-        )
+        masked = mask(token_ids, 0.3, 0.0)
         shares = (masked == MASK).float().mean(0)
         torch.testing.assert_close(shares[:10], torch.full((10,), 0.3), rtol=0, atol=0.02)
 
     def test_unknown_words_stay_unknown(self):
         token_ids = torch.full((50, 8), MASK)
-        masked = mask_words(token_ids, 0.5, 1.0, pad_id=PAD, mask_id=MASK, words=WORDS)
+        masked = mask(token_ids, 0.5, 1.0)
         assert masked.equal(token_ids)
 
     def test_the_input_stays_as_it_was(self):
         token_ids = captions([8], 8)
-        mask_words(token_ids, 1.0, 0.5, pad_id=PAD, mask_id=MASK, words=WORDS)
+        mask(token_ids, 1.0, 0.5)
         assert token_ids.equal(captions([8], 8))
 
 
@@ -88,7 +82,7 @@ class TestPatches:
     ):
         patch_size, num_down, num_across = sizes
         images = torch.ones(2, 3, num_down * patch_size, num_across * patch_size)
-        masked = mask_patches(images, patch_size, percent / 100, generator(seed))
+        masked = mask_image(images, patch_size, percent / 100, seed)
         hidden = masked == 0
         assert hidden.logical_or(masked == 1).all()
         patches = hidden.unflatten(3, (num_across, patch_size)).unflatten(2, (num_down, patch_size))
@@ -98,11 +92,11 @@ class TestPatches:
         assert per_patch.sum((1, 2)).tolist() == [expected, expected]
 
     def test_images_are_masked_each_in_its_own_way(self):
-        masked = mask_patches(torch.ones(8, 1, 32, 32), 4, 0.5, generator(0))
+        masked = mask_image(torch.ones(8, 1, 32, 32), 4, 0.5)
         assert len({tuple(image.flatten().tolist()) for image in masked}) == 8
 
     def test_every_patch_is_hidden_equally_often(self):
-        masked = mask_patches(torch.ones(10_000, 1, 4, 4), 1, 0.3, generator(0))
+        masked = mask_image(torch.ones(10_000, 1, 4, 4), 1, 0.3)
         shares = (masked == 0).float().mean(0).flatten()
         torch.testing.assert_close(shares, torch.full((16,), 4 / 16), rtol=0, atol=0.02)
 

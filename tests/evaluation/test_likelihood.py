@@ -25,7 +25,7 @@ from mxqvae.evaluation.likelihood import (
 )
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.bits import code_bits, pair_bits
+from mxqvae.prior.bits import code_bits
 from mxqvae.prior.transformer import Prior, PriorConfig
 from mxqvae.progress import LineProgress
 
@@ -69,7 +69,7 @@ class TestScore:
 
     def test_the_standard_error(self):
         prior, indices = sharp_prior(), torch.randint(9, (6, 11))
-        error = statistics.stdev(pair_bits(prior, indices).tolist()) / math.sqrt(6)
+        error = statistics.stdev(code_bits(prior, indices).sum(1).tolist()) / math.sqrt(6)
         assert measure_likelihood(prior, indices, slice(0, 8)).all_codes.standard_error == pytest.approx(
             error
         )

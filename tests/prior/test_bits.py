@@ -7,7 +7,7 @@ import torch
 
 from mxqvae.autoencoder.code_layout import Segment
 from mxqvae.layers.transformer import TransformerConfig
-from mxqvae.prior.bits import caption_code_bits, code_bits, pair_bits
+from mxqvae.prior.bits import caption_code_bits, code_bits
 from mxqvae.prior.transformer import CaptionFirstConfig, Prior, PriorConfig
 
 SMALL = PriorConfig(
@@ -41,13 +41,12 @@ def test_every_code_of_a_uniform_prior_costs_the_same(num_codes: int):
     indices = torch.randint(num_codes, (3, 11))
     expected = torch.full((3, 11), math.log2(num_codes), dtype=torch.float64)
     torch.testing.assert_close(code_bits(prior, indices), expected, rtol=1e-14, atol=0)
-    torch.testing.assert_close(pair_bits(prior, indices), expected.sum(1), rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("config", [replace(SMALL, num_codes=4, sequence_length=3), SEGMENTED])
 def test_all_sequences_together_have_probability_one(config: PriorConfig):
     sequences = torch.tensor(list(itertools.product(range(config.num_codes), repeat=3)))
-    shares = 2 ** -pair_bits(sharp_prior(config), sequences)
+    shares = 2 ** -code_bits(sharp_prior(config), sequences).sum(1)
     assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
     assert float(shares.max()) > 3 / len(shares)
 

@@ -1,15 +1,25 @@
 import dataclasses
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from mxqvae.evaluation.similarity import SimilarityComparison, SimilarityScore
 from mxqvae.report.table3 import BASELINE_ROW, NOT_MEASURED, POSTER, render_table3
-from mxqvae.results import PairsUsed, Table3Result, read_result, write_result
+from mxqvae.results import PairsUsed, Table3Result
 
 Rows = Callable[[str], list[list[str]]]
+
+PAIRS = PairsUsed(
+    num_training_images=7282,
+    num_training_captions=36_410,
+    captioned_share=0.75,
+    num_test_images=809,
+    image_size=128,
+)
+DESCRIBED = (
+    "7,282 training images, 75% of them with a caption, 36,410 captions; "
+    "809 test images with a caption; 128 px"
+)
 
 
 def some_score(precision: float, top: float) -> SimilarityScore:
@@ -37,7 +47,7 @@ def result(run_of: Callable[..., dict]) -> Table3Result:
         ceiling=some_score(0.4, 0.8),
         floor=some_score(0.2, 0.4),
     )
-    return Table3Result(**run_of("table3"), data_set="emoji", references="test", figures=figures)
+    return Table3Result(**run_of("table3"), data_set="emoji", references="test", pairs=PAIRS, figures=figures)
 
 
 def test_a_set_that_was_not_measured_says_what_it_needs(rows: Rows):
@@ -59,35 +69,14 @@ def test_samples_stand_between_ceiling_and_floor(result: Table3Result, rows: Row
         way,
         ["Real pairs", "ceiling", "0.400", "0.800", "0.800", "0.800"],
         ["Real images, captions shuffled", "floor", "0.200", "0.400", "0.400", "0.400"],
+        ["Pairs used", DESCRIBED, "", "", "", ""],
     ]
 
 
-def test_the_pairs_are_named_once(result: Table3Result, rows: Rows):
-    pairs = PairsUsed(
-        num_training_images=7282,
-        num_training_captions=36_410,
-        captioned_share=0.75,
-        num_test_images=809,
-        image_size=128,
-    )
-    both = [dataclasses.replace(result, row=row, pairs=pairs) for row in (BASELINE_ROW, "MXQ-VAE")]
-    described = (
-        "7,282 training images, 75% of them with a caption, 36,410 captions; "
-        "809 test images with a caption; 128 px"
-    )
-    used = [line for line in rows(render_table3(both)) if line[1] == "Pairs used"]
-    assert used == [["emoji", "Pairs used", described, "", "", "", ""]]
-    noted = dataclasses.replace(pairs, pairing_note="Captions are of the species.")
+def test_a_note_on_the_pairing_is_told(result: Table3Result, rows: Rows):
+    noted = dataclasses.replace(PAIRS, pairing_note="Captions are of the species.")
     last = rows(render_table3([dataclasses.replace(result, pairs=noted)]))[-1]
-    assert last[2] == f"{described}. Captions are of the species."
-
-
-def test_results_of_earlier_versions_do_not_name_their_pairs(result: Table3Result, tmp_path: Path):
-    path = write_result(result, tmp_path)
-    tree = json.loads(path.read_text())
-    assert tree.pop("pairs") is None
-    path.write_text(json.dumps(tree))
-    assert read_result(path) == result
+    assert last[2] == f"{DESCRIBED}. Captions are of the species."
 
 
 def test_recipes_of_one_row_are_told_apart(result: Table3Result, rows: Rows):

@@ -318,7 +318,7 @@ class PairAuditor:
         return costs > UNSURE_FROM, costs > UNLIKELY_FROM
 
     def _read(
-        self, latents: Tensor, numbers: Tensor, token_ids: Tensor, given: Tensor | None = None
+        self, latents: Tensor, numbers: Tensor, token_ids: Tensor, given: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Encode and decode pairs in blocks of one size.
 
@@ -326,13 +326,12 @@ class PairAuditor:
             latents: Of M images, (M, G·G, D).
             numbers: Which of them each pair has, (B).
             token_ids: What the encoder sees, (B, L).
-            given: What is judged, (B, L); by default the same.
+            given: What is judged, (B, L).
 
         Returns:
             Each (B, L): the bits of the words of `given`, 0 where there are none; the bits by which another
             word is likelier, -inf where there are none; the likeliest such word.
         """
-        given = token_ids if given is None else given
         if not len(given):
             return given.float(), given.float(), given
         parts = []

@@ -101,10 +101,6 @@ class ConcatenatedAutoencoder(nn.Module):
         text = config.text
         self.text = TextVQVAE(text) if isinstance(text, TextVQVAEConfig) else CaptionTokens(text)
 
-    def forward(self, batch: PairBatch) -> AutoencoderLosses:
-        """The losses of a batch: see `loss`."""
-        return self.loss(batch)
-
     def loss(self, batch: PairBatch) -> AutoencoderLosses:
         """The sums of the parts' losses; `usage` counts the codes of both vocabularies, in their order."""
         # One run trains both parts. They meet in one place only, the training loop's limit on the norm of all

@@ -36,7 +36,6 @@ from mxqvae.autoencoder.text import (
 from mxqvae.config import configuration
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.masking import MaskingConfig, mask_patches, mask_words
-from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.layers.transformer import Transformer, TransformerConfig
 
 
@@ -131,10 +130,6 @@ class MXQVAE(nn.Module):
             text, length, config.vocab_size, code_size, config.sequence_length
         )
 
-    def forward(self, batch: PairBatch) -> AutoencoderLosses:
-        """The losses of a batch, its inputs masked as configured: see `loss`."""
-        return self.loss(batch)
-
     def loss(self, batch: PairBatch) -> AutoencoderLosses:
         """The losses of a batch whose inputs are masked as configured; targets are unmasked."""
         quantized = self.quantize(self._mask(batch))
@@ -193,14 +188,7 @@ class MXQVAE(nn.Module):
             return PairBatch(images, batch.token_ids)
         return PairBatch(
             mask_patches(images, self.config.image.cell_size, masking.patch_share),
-            mask_words(
-                batch.token_ids,
-                masking.word_share,
-                masking.random_word_share,
-                pad_id=CaptionTokenizer.pad_id,
-                mask_id=CaptionTokenizer.mask_id,
-                words=range(CaptionTokenizer.end_id + 1, self.config.vocab_size),
-            ),
+            mask_words(batch.token_ids, masking, self.config.vocab_size),
         )
 
 

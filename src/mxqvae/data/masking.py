@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mxqvae.config import configuration
+from mxqvae.data.tokenizer import CaptionTokenizer
 
 
 @configuration
@@ -28,50 +29,35 @@ class MaskingConfig:
     """
 
 
-def mask_patches(
-    images: Tensor, patch_size: int, share: float, generator: torch.Generator | None = None
-) -> Tensor:
+def mask_patches(images: Tensor, patch_size: int, share: float) -> Tensor:
     """Set `share` of the `patch_size`-pixel patches of each of `images` (B, C, H, W) to zero."""
     batch, _, height, width = images.shape
     grid = (height // patch_size, width // patch_size)
-    hidden = _exact_share(torch.full((batch,), grid[0] * grid[1]), grid[0] * grid[1], share, generator)
+    hidden = _exact_share(torch.full((batch,), grid[0] * grid[1]), grid[0] * grid[1], share)
     hidden = hidden.to(images.device).view(batch, 1, grid[0], 1, grid[1], 1)
     patches = images.unflatten(3, (grid[1], patch_size)).unflatten(2, (grid[0], patch_size))
     return patches.masked_fill(hidden, 0).view(images.shape)
 
 
-def mask_words(
-    token_ids: Tensor,
-    share: float,
-    random_share: float,
-    *,
-    pad_id: int,
-    mask_id: int,
-    words: range,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Hide words of each caption behind `mask_id` or, some of them, behind a random word.
+def mask_words(token_ids: Tensor, masking: MaskingConfig, vocab_size: int) -> Tensor:
+    """Hide words of each caption behind [MASK] or, some of them, behind a random word.
 
     Args:
-        token_ids: (B, L), padding last; words that are `mask_id` already stay hidden.
-        share: Of a caption's words, the part hidden.
-        random_share: Of the hidden words, the part that becomes a random one.
-        words: Token ids of the random words.
+        token_ids: (B, L), padding last; words that are [MASK] already stay hidden.
+        vocab_size: Token ids that there are; random words are neither special tokens nor beyond.
     """
-    present = token_ids != pad_id
-    lengths = present.sum(1)
-    hidden = _exact_share(lengths.cpu(), token_ids.shape[1], share, generator).to(token_ids.device)
-    random_words = torch.randint(words.start, words.stop, token_ids.shape, generator=generator).to(
-        token_ids.device
-    )
-    lies = torch.rand(token_ids.shape, generator=generator).to(token_ids.device) < random_share
-    lies &= token_ids != mask_id
-    return torch.where(hidden, torch.where(lies, random_words, mask_id), token_ids)
+    lengths = (token_ids != CaptionTokenizer.pad_id).sum(1)
+    hidden = _exact_share(lengths.cpu(), token_ids.shape[1], masking.word_share).to(token_ids.device)
+    random_words = torch.randint(CaptionTokenizer.end_id + 1, vocab_size, token_ids.shape)
+    lies = torch.rand(token_ids.shape).to(token_ids.device) < masking.random_word_share
+    lies &= token_ids != CaptionTokenizer.mask_id
+    replaced = torch.where(lies, random_words.to(token_ids.device), CaptionTokenizer.mask_id)
+    return torch.where(hidden, replaced, token_ids)
 
 
-def _exact_share(lengths: Tensor, width: int, share: float, generator: torch.Generator | None) -> Tensor:
+def _exact_share(lengths: Tensor, width: int, share: float) -> Tensor:
     """Boolean (B, width): floor(share · n) of the first n = `lengths` (B) places of each row, at random."""
-    scores = torch.rand(len(lengths), width, generator=generator)
+    scores = torch.rand(len(lengths), width)
     scores = scores.masked_fill(torch.arange(width) >= lengths[:, None], 2.0)
     ranks = scores.argsort(1).argsort(1)
     # The small excess keeps floor(0.3 · 10) at 3 whatever the rounding of 0.3.

@@ -132,23 +132,17 @@ class Bounds(NamedTuple):
     """The same images with captions dealt at random."""
 
 
-def score_consistency(
-    images: "Tensor",
-    captions: Sequence[str],
-    judge: SlotReader,
-    training_shares: Mapping[str, float] = EQUAL_SHARES,
-) -> ConsistencyScore:
+def score_consistency(images: "Tensor", captions: Sequence[str], judge: SlotReader) -> ConsistencyScore:
     """Score pairs of images and captions.
 
     Args:
         images: (N, 64, 64, 3) uint8.
         captions: N captions.
-        training_shares: Each kind's share of the training set.
 
     Raises:
         MxqvaeError: No pairs, images and captions that differ in number, or images that the judge refuses.
     """
-    return score_pairs(read_pairs(images, captions, judge), training_shares)
+    return score_pairs(read_pairs(images, captions, judge))
 
 
 def measure_bounds(images: "Tensor", captions: Sequence[str], judge: SlotReader, seed: int = 0) -> Bounds:
@@ -188,9 +182,7 @@ def deal_captions(pairs: Sequence[ReadPair], seed: int = 0) -> list[ReadPair]:
     return [pair._replace(named=pairs[source].named) for pair, source in zip(pairs, sources, strict=True)]
 
 
-def score_pairs(
-    pairs: Sequence[ReadPair], training_shares: Mapping[str, float] = EQUAL_SHARES
-) -> ConsistencyScore:
+def score_pairs(pairs: Sequence[ReadPair]) -> ConsistencyScore:
     """Score pairs that have been read.
 
     Raises:
@@ -202,7 +194,7 @@ def score_pairs(
     kinds = {}
     for kind in KINDS:
         own_pairs = [pair for pair in pairs if _kind_of(pair) == kind]
-        kinds[kind] = _score_kind(own_pairs, len(pairs), num_parsed, training_shares[kind])
+        kinds[kind] = _score_kind(own_pairs, len(pairs), num_parsed, EQUAL_SHARES[kind])
     average, standard_error = _average(kinds)
     return ConsistencyScore(
         num_pairs=len(pairs),

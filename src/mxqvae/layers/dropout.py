@@ -35,7 +35,3 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(...) -> (...)."""
         return drop(x, self.share) if self.training else x
-
-    def extra_repr(self) -> str:
-        """What `print` adds."""
-        return f"{self.share}"

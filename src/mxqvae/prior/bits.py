@@ -13,11 +13,6 @@ from torch import Tensor
 from mxqvae.prior.transformer import Prior
 
 
-def pair_bits(prior: Prior, indices: Tensor) -> Tensor:
-    """Bits (B,), float64, of each pair of `indices` (B, T); see `code_bits`."""
-    return code_bits(prior, indices).sum(1)
-
-
 @torch.no_grad()
 def code_bits(prior: Prior, indices: Tensor) -> Tensor:
     """Bits (B, T), float64, of each code of `indices` (B, T) given those before it, by teacher forcing.

@@ -122,10 +122,6 @@ class Prior(nn.Module):
         """The index K that stands before the first code."""
         return self.config.num_codes
 
-    def forward(self, indices: Tensor) -> PriorLosses:
-        """The losses of a batch of code sequences (B, T): see `loss`."""
-        return self.loss(indices)
-
     def loss(self, indices: Tensor) -> PriorLosses:
         """Cross-entropy of `indices` (B, T), all positions alike (official code).
 

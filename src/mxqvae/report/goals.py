@@ -3,10 +3,10 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import NamedTuple, TypeVar
 
 from mxqvae.evaluation.consistency import CONFIDENCE_Z, ConsistencyScore
+from mxqvae.evaluation.correlation import mean_distance
 from mxqvae.recipes import RECIPES
 from mxqvae.report import table1, table2
 from mxqvae.report.markdown import ABSENT, OUR_ROW, render_table, row_label
@@ -85,7 +85,7 @@ def _table1_goals(run: Table1Result) -> Iterator[Goal]:
             f"{ours:.4f}",
             abs(ours - ideal) <= DEGREE_MARGIN,
         )
-    theirs = _distance(poster, table1.IDEAL)
+    theirs = mean_distance(poster, table1.IDEAL)
     yield Goal(
         "Table 1: mean distance from the ideal",
         f"{theirs:.3f}",
@@ -109,7 +109,7 @@ def _ablation_goals(runs: Mapping[str, Table1Result]) -> Iterator[Goal]:
         if row == OUR_ROW or row not in curves:
             continue
         curve = curves[row]
-        nearest = min(table1.POSTER, key=lambda other: _distance(curve, table1.POSTER[other]))
+        nearest = min(table1.POSTER, key=lambda other: mean_distance(curve, table1.POSTER[other]))
         yield Goal(
             f"Table 1: {row_label(row)}, degree 4 to 0",
             f"{poster[0]:.3f} to {poster[-1]:.3f}",
@@ -214,10 +214,6 @@ def _ranked(scores: Mapping[str, float]) -> list[str]:
 
 def _order(scores: Mapping[str, float]) -> str:
     return " > ".join(f"{row_label(row)} {scores[row]:.3f}" for row in _ranked(scores))
-
-
-def _distance(curve: Sequence[float], other: Sequence[float]) -> float:
-    return fmean(abs(a - b) for a, b in zip(curve, other, strict=True))
 
 
 def _pairs_goals(run: PairsResult) -> Iterator[Goal]:

@@ -132,7 +132,7 @@ def _lines_of_photos(
         num_pairs = scores[0].degrees[0].num_pairs
         yield (f"**ours**{seeds}, {kind}, {num_pairs:,} pairs", *_cells(words))
         if kind == POSTER_KIND and poster is not None:
-            yield ("difference", *_differences(words, poster))
+            yield (DIFFERENCE, *_differences(words, poster))
 
 
 def _with_distance(shares: Sequence[float]) -> list[float]:

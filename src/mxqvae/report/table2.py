@@ -177,7 +177,7 @@ def _measures(run: Table2Result) -> tuple[str, ...]:
         str(bits.all_codes.num_codes),
         f"{bits.all_codes.per_pair:.1f}: {bits.image_codes.per_pair:.1f} + {bits.text_codes.per_pair:.1f}",
         share_cell(figures.restored_captions),
-        share_cell(figures.reconstructed and figures.reconstructed.consistent.rate),
+        share_cell(figures.reconstructed.consistent.rate),
         _nearer_cell(figures.memorization),
         ABSENT if blurred is None else _nearer_cell(blurred),
     )

@@ -36,7 +36,7 @@ def table3_lines(results: Sequence[Table3Result]) -> Lines:
             lines += [line for run in of_row for line in _lines_of_ours(run, of_row)]
         if runs:
             lines += _lines_of_bounds(runs[0])
-            sets = dict.fromkeys(run.pairs for run in runs if run.pairs is not None)
+            sets = dict.fromkeys(run.pairs for run in runs)
             lines += [(row_label(data_set), "Pairs used", _describe(pairs), *[""] * 4) for pairs in sets]
         else:
             lines.append((data_set, "", NOT_MEASURED[data_set], *[ABSENT] * 4))

@@ -67,6 +67,17 @@ class CaptionedImagesReproduction(Reproduction):
         tokenizer = self._manifest().tokenizer
         return PairShape(tokenizer.vocab_size, tokenizer.max_length, self.image_size)
 
+    def check_splits(self, *names: str) -> None:
+        """Refuse a data set without one of these splits, before hours of training.
+
+        Raises:
+            MxqvaeError: No data set, or no such split.
+        """
+        splits = self._manifest().splits
+        for name in names:
+            if name not in splits:
+                raise MxqvaeError(f"data set {self.data}: no split {name!r}; it has {', '.join(splits)}")
+
     def recipe_sampling_step(self, recipe: str, prior: Step, num_samples: int) -> Step:
         """Pairs of the recipe's model, drawn as the recipe says; shared by whoever asks for as many."""
         folder, drawn_as = self.model_folder(recipe), find_recipe(recipe).generation

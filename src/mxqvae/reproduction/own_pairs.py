@@ -69,12 +69,9 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
         return [*made, sampling, scoring]
 
     def _check_pairs(self, name: str) -> None:
-        splits = self._manifest().splits
         fitting_recipe(self.data, name)
-        for split in ("train", "test"):
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
-        if (num := num_captioned(splits["test"])) < self.num_candidates:
+        self.check_splits("train", "test")
+        if (num := num_captioned(self._manifest().splits["test"])) < self.num_candidates:
             raise MxqvaeError(
                 f"data set {self.data}: {num} images of the split 'test' have a caption, the measure needs "
                 f"{self.num_candidates}; build it with more pairs or a greater --test-share, or look at "

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from mxqvae.data.pairs import PairDataset
 from mxqvae.encoding import reconstruct_images
-from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
@@ -26,10 +25,7 @@ class ReconstructionReproduction(CaptionedImagesReproduction):
         Raises:
             MxqvaeError: No recipe of that name, no data set, or one without a split.
         """
-        splits = self._manifest().splits
-        for split in ("train", "test"):
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        self.check_splits("train", "test")
         made = self.autoencoder_steps(name)
         result = f"reconstruction-{self.data_set}-{name}-seed{self.seed}"
         scoring = Step(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mxqvae.data import colour_degree, degree
-from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
@@ -66,11 +65,8 @@ class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
             MxqvaeError: No row of that name, no recipe for it or one for Caption MNIST, or no data set.
         """
         row = find_row(self.rows, name)
-        splits = self._manifest().splits
         fitting_recipe(self.data, self.recipe)
-        for split in ("train", "test"):
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        self.check_splits("train", "test")
         sets = degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)
         made = [sets, *self.autoencoder_steps(row.recipe)]
         result = f"table1-{self.data_set}-{row.recipe}-seed{self.seed}"

@@ -18,7 +18,6 @@ from mxqvae.baselines.latent_pairs import (
     with_seed,
 )
 from mxqvae.config import to_tree
-from mxqvae.data.batch import PairShape
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
@@ -87,9 +86,9 @@ class Table3Reproduction(CaptionedImagesReproduction):
         fitting_recipe(self.data, self.recipe)
         # A test image is no reference of its own.
         others = NUM_NEIGHBOURS + (self.reference_split == "test")
-        for split, fewest in ({"test": 2} | {self.reference_split: others}).items():
-            if split not in splits:
-                raise MxqvaeError(f"data set {self.data}: no split {split!r}; it has {', '.join(splits)}")
+        wanted = {"test": 2} | {self.reference_split: others}
+        self.check_splits(*wanted)
+        for split, fewest in wanted.items():
             if (num := num_captioned(splits[split])) < fewest:
                 raise MxqvaeError(
                     f"data set {self.data}: {num} images of the split {split!r} have a caption, Table 3 "
@@ -109,12 +108,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
         def train() -> float:
             return train_latent_pairs(self.data, out, training, progress=self.progress)
 
-        manifest = self._manifest()
-        config = mmvae_config(
-            PairShape(
-                manifest.tokenizer.vocab_size, manifest.tokenizer.max_length, manifest.config.image_size
-            )
-        )
+        config = mmvae_config(self.pair_shape(find_recipe(self.recipe)))
         parts: dict[str, Any] = {
             "mmvae": to_tree(training.mmvae),
             "joint_gan": to_tree(training.joint_gan),
