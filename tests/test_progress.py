@@ -9,6 +9,7 @@ from mxqvae.progress import (
     TerminalProgress,
     format_duration,
     format_rate,
+    progress_beside,
     progress_on,
 )
 
@@ -62,6 +63,11 @@ def test_terminal_shows_a_bar_with_rate_and_note(monkeypatch: pytest.MonkeyPatch
 def test_no_progress_says_nothing(capsys: pytest.CaptureFixture[str]):
     run(NoProgress())
     assert capsys.readouterr() == ("", "")
+
+
+def test_figures_for_machines_have_no_progress_beside_them():
+    assert isinstance(progress_beside(json=True), NoProgress)
+    assert not isinstance(progress_beside(json=False), NoProgress)
 
 
 def test_the_stream_decides_the_form():

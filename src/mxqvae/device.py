@@ -1,4 +1,4 @@
-"""Where models compute: on a GPU where there is one that CUDA knows, else on the CPU.
+"""What this machine computes on: a GPU where there is one that CUDA knows, else the CPU, and its cores.
 
 `CUDA_VISIBLE_DEVICES=` in front of a command hides the GPU from it.
 """
@@ -17,6 +17,11 @@ def find_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return torch.device("cpu")
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -140,6 +140,11 @@ def progress_on(stream: TextIO | None = None) -> Progress:
     return TerminalProgress(stream) if stream.isatty() else LineProgress(stream)
 
 
+def progress_beside(*, json: bool) -> Progress:
+    """Of a command that prints its figures: silent where they are JSON, for machines."""
+    return NoProgress() if json else progress_on()
+
+
 def format_rate(rate: float, unit: str) -> str:
     """Write a rate in units per second, with a decimal only where it says something."""
     return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s"

@@ -1,7 +1,6 @@
 """Where a result comes from: source, machine and packages."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -38,11 +37,11 @@ def describe_hardware(device: "torch.device") -> str:
         import torch
 
         return f"1 {torch.cuda.get_device_name(device)}"
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    from mxqvae.device import multiplies_bf16
+    from mxqvae.device import multiplies_bf16, num_cores
 
     precision = "" if multiplies_bf16(device) else ", without bfloat16"
-    return f"{num_cores} core{'s' * (num_cores != 1)} of {_processor_name()}{precision}"
+    num = num_cores()
+    return f"{num} core{'s' * (num != 1)} of {_processor_name()}{precision}"
 
 
 def list_versions() -> dict[str, str]:

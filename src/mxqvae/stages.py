@@ -26,7 +26,7 @@ from mxqvae.device import find_device
 from mxqvae.encoding import training_codes
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import CompletionConfig, check_completion, complete
-from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 from mxqvae.generation.pipeline import (
     PairGenerator,
     load_autoencoder,
@@ -34,7 +34,6 @@ from mxqvae.generation.pipeline import (
     load_tokenizer,
     save_generation,
 )
-from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import save_pretrained
 from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
@@ -79,8 +78,7 @@ def train_autoencoder(
 
     def picture(step: int) -> None:
         sheet = _reconstruction_sheet(model, tokenizer, pairs)
-        with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
-            sheet.save(path, format="PNG")
+        write_picture(run / f"reconstructions-{step:07d}.png", sheet)
 
     learned_from = pairs.digest() + "mirrored" * recipe.horizontal_flip
     if recipe.warping is not None:
@@ -150,8 +148,7 @@ def train_prior(
     def picture(step: int) -> None:
         sampled = next(generator.sample(2 * NUM_PICTURED))
         sheet = contact_sheet(sampled.images, sampled.captions, columns=NUM_PICTURED)
-        with new_output_file(run / f"samples-{step:07d}.png") as path:
-            sheet.save(path, format="PNG")
+        write_picture(run / f"samples-{step:07d}.png", sheet)
 
     with companions(recipe.num_processes, train_prior, recipe, data, out, seed):
         seconds = train(
@@ -207,8 +204,7 @@ def train_reader(
         found = list(complete(reading, captions_alone, num_answers=1, config=_PICTURED))
         images = to_bytes(torch.cat([answers.pairs.images for answers in found])).numpy()
         sheet = contact_sheet(images, tokenizer.decode(token_ids), columns=NUM_PICTURED)
-        with new_output_file(run / f"images-for-captions-{step:07d}.png") as path:
-            sheet.save(path, format="PNG")
+        write_picture(run / f"images-for-captions-{step:07d}.png", sheet)
 
     with companions(recipe.num_processes, train_reader, recipe, data, out, seed):
         seconds = train(

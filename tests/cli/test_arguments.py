@@ -4,7 +4,7 @@ from typing import Annotated
 import pytest
 import tyro
 
-from mxqvae.cli.arguments import at_least, parse
+from mxqvae.cli.arguments import at_least, parse, writes
 from mxqvae.errors import MxqvaeError
 
 called: list[tuple[object, ...]] = []
@@ -84,3 +84,10 @@ def test_at_least_names_the_flag():
     at_least(1, num=1, top_k=None)
     with pytest.raises(MxqvaeError, match=r"^--top-k must be at least 1, got -3$"):
         at_least(1, num=1, top_k=-3)
+
+
+def test_files_of_another_kind_are_refused():
+    writes("PNG", ".png", plot=Path("curve.PNG"), sheet=None)
+    with pytest.raises(MxqvaeError) as caught:
+        writes("PNG", ".png", plot=None, sheet=Path("curve.jpg"))
+    assert str(caught.value) == "--sheet writes a PNG file; end its name in .png, not as in curve.jpg"

@@ -343,3 +343,33 @@ def test_parts_must_be_equal_in_number():
         PairDataset(images, ["one"])
     with pytest.raises(ValueError, match="equal in number"):
         PairDataset(images, ["one", "two"], [()])
+
+
+FOUR_IMAGES = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 2, 2, 3)
+
+
+class TestOnePerImage:
+    def test_each_image_stands_once_with_its_first_caption(self):
+        numbers = torch.tensor([2, 0, 2, 1, 0])
+        captions = ["c", "a", "c again", "b", "a again"]
+        pairs = PairDataset(FOUR_IMAGES, captions, image_numbers=numbers).one_per_image()
+        assert pairs.captions == ["c", "a", "b"]
+        assert pairs.image_numbers.tolist() == [0, 1, 2]
+        assert pairs.images[:, 0, 0, 0].tolist() == [2, 0, 1]
+
+    def test_captions_without_an_image_are_left_out_and_images_without_a_caption_stay(self):
+        numbers = torch.tensor([-1, 3, -1, 1])
+        pairs = PairDataset(FOUR_IMAGES, ["x", "", "y", "b"], image_numbers=numbers).one_per_image()
+        assert pairs.captions == ["", "b"]
+        assert pairs.images[:, 0, 0, 0].tolist() == [3, 1]
+
+    def test_pairs_of_one_caption_each_stay_as_they_are(self):
+        pairs = PairDataset(FOUR_IMAGES, list("abcd")).one_per_image()
+        assert pairs.captions == list("abcd")
+        assert pairs.images.equal(FOUR_IMAGES)
+
+    def test_slots_stay_with_their_images(self):
+        slots = [(Slot("centre", digit, "red"),) for digit in range(3)]
+        numbers = torch.tensor([2, 2, 0])
+        pairs = PairDataset(FOUR_IMAGES, list("abc"), slots, image_numbers=numbers).one_per_image()
+        assert pairs.slots == [slots[0], slots[2]]

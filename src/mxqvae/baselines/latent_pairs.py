@@ -25,10 +25,9 @@ from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.encoding import PAIRS_AT_A_TIME
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.output_file import new_output_file
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 from mxqvae.pretrained import load_pretrained, save_pretrained
-from mxqvae.prior.sampling import BLOCK_SIZE, uniform_noise
+from mxqvae.prior.sampling import BLOCK_SIZE, blocks_of, check_numbers, uniform_noise
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.recipes.presets import cpu_image, short_runs
 from mxqvae.stages import NUM_PICTURED, check_model_folder, tokenizer_of
@@ -96,24 +95,16 @@ class LatentPairGenerator:
         Raises:
             MxqvaeError: At once, a number out of range.
         """
-        if num < 1:
-            raise MxqvaeError(f"num must be at least 1, got {num}")
-        if not 0 <= first < 2**63:
-            raise MxqvaeError(f"first must be in [0, 2^63), got {first}")
-        if not 0 <= seed < 2**64:
-            raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
+        check_numbers(num=num, seed=seed, first=first)
         return self._sample(num, seed, first)
 
     def _sample(self, num: int, seed: int, first: int) -> Iterator[DecodedPairs]:
-        last = first + num
-        for number in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
-            start = number * BLOCK_SIZE
+        for start, wanted in blocks_of(num=num, first=first):
             length = 2 * self.joint_gan.config.noise_size
             uniform = torch.stack([uniform_noise(seed, start + row, length) for row in range(BLOCK_SIZE)])
             # The inverse of the normal distribution, kept from minus infinity.
             noise = torch.special.ndtri(uniform.clamp(min=2.0**-54)).float()
             pairs = self._decode(self.joint_gan.sample(noise))
-            wanted = slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
             yield DecodedPairs(pairs.images[wanted], pairs.captions[wanted])
 
     def _decode(self, latents: LatentPairs) -> DecodedPairs:
@@ -160,8 +151,8 @@ def train_latent_pairs(
         decoded = mmvae.decode(*mmvae.encode(batch))
         captions = [*tokenizer.decode(batch.token_ids), *tokenizer.decode(decoded.token_ids)]
         images = to_bytes(torch.cat([batch.images, decoded.images])).numpy()
-        with new_output_file(run / f"reconstructions-{step:07d}.png") as path:
-            contact_sheet(images, captions, columns=len(rows)).save(path, format="PNG")
+        sheet = contact_sheet(images, captions, columns=len(rows))
+        write_picture(run / f"reconstructions-{step:07d}.png", sheet)
 
     seconds = train(
         mmvae,

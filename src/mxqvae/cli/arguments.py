@@ -75,6 +75,17 @@ def at_least(minimum: int, **values: int | None) -> None:
             raise MxqvaeError(f"--{name.replace('_', '-')} must be at least {minimum}, got {value}")
 
 
+def writes(kind: str, suffix: str, **paths: Path | None) -> None:
+    """Refuse names of files that do not end in `suffix`, by the name of their flag; None passes.
+
+    Raises:
+        MxqvaeError: Such as `--plot writes a PNG file; end its name in .png, not as in curve.jpg`.
+    """
+    for name, path in paths.items():
+        if path is not None and path.suffix.lower() != suffix:
+            raise MxqvaeError(f"--{name} writes a {kind} file; end its name in {suffix}, not as in {path}")
+
+
 def _one_line(complaint: str) -> str:
     """Take the box, the excerpt of the help and the line breaks off the parser's complaint."""
     paragraphs: list[list[str]] = [[]]

@@ -55,11 +55,11 @@ def audit(
 
     from mxqvae.audit.auditor import PairAuditor
     from mxqvae.audit.folder_audit import REPORT_FILE, audit_folder, summary_lines
-    from mxqvae.data.captioned_images.reading import num_cores
     from mxqvae.data.pair_source import open_pairs
+    from mxqvae.device import num_cores
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
     from mxqvae.output_folder import check_sources_stay
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     check_sources_stay(out, weights)
     source = open_pairs(pairs, split)
@@ -67,7 +67,7 @@ def audit(
     if not (auditor.has_seen_lies or hide_words):
         remedy = HIDE_WORDS if auditor.can_hide_words else ""
         print(NO_LIES_SEEN.format(remedy=remedy), file=sys.stderr)
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     done = audit_folder(
         auditor,
         source,

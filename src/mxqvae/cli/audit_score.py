@@ -38,14 +38,14 @@ def audit_score(
     from mxqvae.audit.measurement import measure_audit
     from mxqvae.evaluation.contrastive import JointEmbedding
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     score = measure_audit(
         PairAuditor.from_pretrained(weights or SHIPPED_WEIGHTS, hides_words=hide_words),
         data,
         contrastive=None if contrastive is None else JointEmbedding.from_pretrained(contrastive),
         num=num,
-        progress=NoProgress() if json else progress_on(),
+        progress=progress_beside(json=json),
     )
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 

@@ -26,11 +26,11 @@ def bench(*, quick: bool = False, json: bool = False) -> None:
     import torch
 
     from mxqvae.bench import contests, measure
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
     from mxqvae.provenance import describe_hardware, list_versions
 
     batch_size, num_repeats = (QUICK_BATCH_SIZE, QUICK_NUM_REPEATS) if quick else (BATCH_SIZE, NUM_REPEATS)
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     comparisons = []
     todo = contests(batch_size)
     with progress.task("bench", total=len(todo), unit="comparisons") as advance:

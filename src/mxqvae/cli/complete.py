@@ -69,7 +69,7 @@ def complete(
         raise MxqvaeError("--hide-images leaves nothing for --hide and --mask to hide; give one of them")
 
     from mxqvae.output_folder import check_output_folder, check_sources_stay
-    from mxqvae.progress import NoProgress, format_duration, progress_on
+    from mxqvae.progress import format_duration, progress_beside
 
     # Before the weights are read, which takes seconds.
     check_sources_stay(out, image, mask, pairs, weights)
@@ -116,7 +116,7 @@ def complete(
             seed=seed,
             config=config,
             overwrite=overwrite,
-            progress=NoProgress() if json else progress_on(),
+            progress=progress_beside(json=json),
         )
         num_written, figures = done.num_completed * num_answers, done._asdict()
         lines = [*done.problems]

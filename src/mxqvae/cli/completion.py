@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least, writes
 from mxqvae.cli.figures import give_out, new_table, print_with
 from mxqvae.errors import MxqvaeError
 
@@ -47,9 +47,9 @@ def completion(
     from mxqvae.evaluation.completion import measure_completion
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
     reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
     pairs = _first_pairs(data, split, num)
@@ -89,9 +89,8 @@ def guidance(
     """
     at_least(2, num=num)
     at_least(0, seed=seed)
+    writes("PNG", ".png", plot=plot)
     if plot is not None:
-        if plot.suffix.lower() != ".png":
-            raise MxqvaeError(f"--plot writes a PNG file; end its name in .png, not as in {plot}")
         import mxqvae.evaluation.guidance_plot  # noqa: F401 - missed now, not when minutes are spent
 
     from mxqvae.config import override
@@ -100,7 +99,7 @@ def guidance(
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.completion import DEFAULT_COMPLETION
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     config = override(DEFAULT_COMPLETION, changes)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
@@ -112,7 +111,7 @@ def guidance(
         guidances,
         seed=seed,
         config=config,
-        progress=NoProgress() if json else progress_on(),
+        progress=progress_beside(json=json),
     )
     if plot is not None:
         from mxqvae.evaluation.guidance_plot import write_guidance_plot

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import IntOrNone, PathOrNone, TextOrNone, at_least, writes
 from mxqvae.cli.figures import give_out, new_table, print_with
-from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,20 +36,18 @@ def correlation(
         json: Print all figures as JSON.
     """
     at_least(1, num=num)
-    for name, path in (("plot", plot), ("sheet", sheet)):
-        if path is not None and path.suffix.lower() != ".png":
-            raise MxqvaeError(f"--{name} writes a PNG file; end its name in .png, not as in {path}")
+    writes("PNG", ".png", plot=plot, sheet=sheet)
     if plot is not None:
         import mxqvae.evaluation.correlation_plot  # noqa: F401 - missed now, not when minutes are spent
 
     from mxqvae.evaluation.correlation import poster_rows_of, score_correlation
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
     from mxqvae.report.markdown import OUR_ROW
 
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     score = score_correlation(autoencoder, tokenizer, data, num=num, progress=progress)
     poster = {row: shares for row, shares in poster_rows_of(data).items() if row == OUR_ROW}
 
@@ -59,7 +56,7 @@ def correlation(
 
         write_correlation_plot(plot, {"this model": score}, poster)
     if sheet is not None:
-        from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
+        from mxqvae.evaluation.degree_sheet import write_degree_sheet
 
         write_degree_sheet(sheet, data, autoencoder, tokenizer)
     give_out(dataclasses.asdict(score), lambda: _print_table(score, poster), out=out, json=json)

@@ -171,7 +171,7 @@ def _build(
     from mxqvae.config import to_json
     from mxqvae.data.captioned_images.build import build_captioned_images
     from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
-    from mxqvae.data.captioned_images.reading import num_cores
+    from mxqvae.device import num_cores
     from mxqvae.generation.contact_sheet import contact_sheet
 
     config = CaptionedImagesConfig(

@@ -90,10 +90,10 @@ def folder(
     from mxqvae.data.captioned_images.columns import AskedColumns
     from mxqvae.data.captioned_images.detection import open_source
     from mxqvae.data.captioned_images.manifest import CaptionedImagesConfig
-    from mxqvae.data.captioned_images.reading import num_cores
     from mxqvae.data.tokenizer import SMALLEST_SUBWORD_VOCABULARY
+    from mxqvae.device import num_cores
     from mxqvae.generation.contact_sheet import contact_sheet
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     at_least(SMALLEST_SUBWORD_VOCABULARY, vocab_size=vocab_size)
     config = CaptionedImagesConfig(
@@ -113,7 +113,7 @@ def folder(
         draw_sheet=contact_sheet,
         num_processes=processes or num_cores(),
         overwrite=overwrite,
-        progress=NoProgress() if json else progress_on(),
+        progress=progress_beside(json=json),
     )
     if json:
         print(to_json(manifest))

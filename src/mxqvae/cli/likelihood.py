@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import PathOrNone, TextOrNone
+from mxqvae.cli.arguments import PathOrNone, TextOrNone, writes
 from mxqvae.cli.figures import give_out, new_table, print_with
 from mxqvae.errors import MxqvaeError
 
@@ -34,8 +34,7 @@ def likelihood(
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
-    if table is not None and table.suffix.lower() != ".parquet":
-        raise MxqvaeError(f"--table writes a parquet file; end its name in .parquet, not as in {table}")
+    writes("parquet", ".parquet", table=table)
 
     from mxqvae.autoencoder.mxqvae import MXQVAE
     from mxqvae.data.pairs import PairDataset
@@ -49,9 +48,9 @@ def likelihood(
         write_likelihood_table,
     )
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS)
     positions = image_positions_of(generator.autoencoder.config)
     pairs = PairDataset.from_parquet(data, split).whole()

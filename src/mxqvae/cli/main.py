@@ -55,14 +55,17 @@ COMMANDS = (
     Command(
         ("train", "contrastive"),
         "train a joint embedding on real pairs, for retrieval",
-        "retrieval",
+        "train",
         "contrastive",
     ),
     Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
     Command(("audit",), "find the pairs whose image contradicts their caption", "audit", "audit"),
     Command(("complete",), "complete pairs that are known in part", "complete", "complete"),
     Command(
-        ("evaluate", "consistency"), "score how many sampled pairs agree (Table 2)", "evaluate", "consistency"
+        ("evaluate", "consistency"),
+        "score how many sampled pairs agree (Table 2)",
+        "consistency",
+        "consistency",
     ),
     Command(
         ("evaluate", "correlation"),

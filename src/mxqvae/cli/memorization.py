@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import PathOrNone, TextOrNone
+from mxqvae.cli.arguments import PathOrNone, TextOrNone, writes
 from mxqvae.cli.figures import give_out, new_table, print_with
-from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
     from mxqvae.evaluation.memorization import MemorizationScore, Reference
@@ -40,14 +39,12 @@ def memorization(
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise MxqvaeError(f"--sheet writes a PNG file; end its name in .png, not as in {sheet}")
+    writes("PNG", ".png", sheet=sheet)
 
     import torch
 
     from mxqvae.data.pairs import PairDataset
     from mxqvae.encoding import encode_pairs
-    from mxqvae.evaluation.held_out import one_pair_per_image
     from mxqvae.evaluation.memorization import (
         find_neighbours,
         kinds_of,
@@ -55,18 +52,18 @@ def memorization(
         reconstruct_pairs,
         score_neighbours,
     )
+    from mxqvae.generation.contact_sheet import write_picture
     from mxqvae.generation.pipeline import PairGenerator
     from mxqvae.generation.sample_folder import read_sample_folder
-    from mxqvae.output_file import new_output_file
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
     from mxqvae.recipes import find_recipe, fitting_recipe
 
     mirrored = find_recipe(fitting_recipe(data, recipe)).horizontal_flip
     generator = None if weights is None else PairGenerator.from_pretrained(weights)
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     sampled = read_sample_folder(samples)
     images = torch.from_numpy(sampled.images)
-    train, test = (one_pair_per_image(PairDataset.from_parquet(data, split)) for split in ("train", "test"))
+    train, test = (PairDataset.from_parquet(data, split).one_per_image() for split in ("train", "test"))
     reconstructed = None
     if generator is not None:
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, test, progress=progress)
@@ -77,8 +74,7 @@ def memorization(
     score = score_neighbours(found, kinds_of(sampled.captions, test))
     if sheet is not None:
         picture = neighbour_sheet(images, sampled.captions, train.images, train.captions, found.samples)
-        with new_output_file(sheet) as partial:
-            picture.save(partial, format="PNG")
+        write_picture(sheet, picture)
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 
 

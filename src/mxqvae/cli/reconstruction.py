@@ -38,18 +38,17 @@ def reconstruction(
 
     from mxqvae.data.pairs import PairDataset
     from mxqvae.encoding import reconstruct_images
-    from mxqvae.evaluation.held_out import one_pair_per_image
     from mxqvae.evaluation.image_features import EfficientNetFeatures
     from mxqvae.evaluation.image_quality import measure_image_quality
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, find_weights, load_autoencoder, load_tokenizer
     from mxqvae.generation.sample_folder import read_sample_folder
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     features = EfficientNetFeatures.from_package()
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
-    pairs = one_pair_per_image(PairDataset.from_parquet(data, "test"))
+    pairs = PairDataset.from_parquet(data, "test").one_per_image()
     sampled = None if samples is None else torch.from_numpy(read_sample_folder(samples).images)
     decoded = reconstruct_images(autoencoder, tokenizer, pairs, progress=progress)
     score = measure_image_quality(pairs.images, decoded, features, sampled, progress=progress)

@@ -1,4 +1,4 @@
-"""`mxqvae train contrastive` and `mxqvae evaluate retrieval`: captions look for their images."""
+"""`mxqvae evaluate retrieval`: captions look for their images."""
 
 import dataclasses
 from pathlib import Path
@@ -6,46 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, asks_for_steps, at_least
+from mxqvae.cli.arguments import PathOrNone, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
 
 if TYPE_CHECKING:
     from mxqvae.evaluation.retrieval import RetrievalScore
-
-
-def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Changes = ()) -> None:
-    """Train a joint embedding on training pairs, never on samples. Ctrl-C keeps a checkpoint.
-
-    Args:
-        data: Folder of the data set.
-        out: Folder to write; checkpoint and log are in its run.
-        seed: Seed of the weights, the batch order and the shifts of images.
-        changes: Another value for a field of the training, such as num_steps=100; so many are then taken,
-            however few the pairs.
-    """
-    at_least(0, seed=seed)
-
-    from mxqvae.config import changed
-    from mxqvae.data.pairs import PairDataset
-    from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
-    from mxqvae.output_folder import check_output_folder
-    from mxqvae.progress import progress_on
-    from mxqvae.training.loop import override_training
-
-    run = out / "run"
-    if not run.is_dir():
-        check_output_folder(out)
-    training = override_training(TRAINING, changes)
-    training = training if seed is None else changed(training, "training", seed=seed)
-    embedding = train_contrastive(
-        PairDataset.from_parquet(data, "train"),
-        training,
-        run,
-        max_epochs=None if asks_for_steps(changes) else MAX_EPOCHS,
-        progress=progress_on(),
-    )
-    embedding.save_pretrained(out)
-    print(f"joint embedding, trained in {embedding.model.config.training.num_steps:,} steps: {out}")
 
 
 def retrieval(
@@ -78,7 +43,7 @@ def retrieval(
     from mxqvae.evaluation.contrastive import JointEmbedding
     from mxqvae.evaluation.retrieval import measure_retrieval
     from mxqvae.generation.sample_folder import read_sample_folder
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     embedding = JointEmbedding.from_pretrained(contrastive)
     sampled = read_sample_folder(samples)
@@ -88,7 +53,7 @@ def retrieval(
         embedding,
         num_candidates=candidates,
         seed=seed,
-        progress=NoProgress() if json else progress_on(),
+        progress=progress_beside(json=json),
     )
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 

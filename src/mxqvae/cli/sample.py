@@ -59,7 +59,7 @@ def sample(
             raise MxqvaeError(f"--{name.replace('_', '-')} must be above 0, got {bound}")
 
     from mxqvae.output_folder import check_output_folder, check_sources_stay
-    from mxqvae.progress import NoProgress, format_duration, format_rate, progress_on
+    from mxqvae.progress import format_duration, format_rate, progress_beside
 
     check_sources_stay(out, weights)
     check_output_folder(out, overwrite=overwrite)  # before the weights are read, which takes seconds
@@ -89,7 +89,7 @@ def sample(
         drawn_as |= drawn_as.pop("sampling")
         start = time.monotonic()
         batches = generator.sample(num, seed=seed, first=first, generation=generation)
-    progress = NoProgress() if json else progress_on()
+    progress = progress_beside(json=json)
     with progress.task("sample", total=num, unit="pairs") as advance:
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
     seconds = time.monotonic() - start

@@ -47,7 +47,7 @@ def similarity(
     from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
     from mxqvae.evaluation.similarity import measure_similarity
     from mxqvae.generation.sample_folder import read_sample_folder
-    from mxqvae.progress import NoProgress, progress_on
+    from mxqvae.progress import progress_beside
 
     sampled = read_sample_folder(samples)
     test = PairDataset.from_parquet(data, "test")
@@ -59,7 +59,7 @@ def similarity(
         MiniLMEncoder.from_package(),
         num_neighbours=neighbours,
         seed=seed,
-        progress=NoProgress() if json else progress_on(),
+        progress=progress_beside(json=json),
     )
     give_out(dataclasses.asdict(comparison), lambda: _print_table(comparison), out=out, json=json)
 

@@ -1,4 +1,4 @@
-"""`mxqvae train`: both stages, the reader, and the judge."""
+"""`mxqvae train`: both stages, the reader, and what measures them."""
 
 import dataclasses
 from pathlib import Path
@@ -149,6 +149,41 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
     training = training if seed is None else with_seed(training, seed)
     seconds = train_latent_pairs(data, out, training, progress=progress)
     print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
+
+
+def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Changes = ()) -> None:
+    """Train a joint embedding on training pairs, never on samples. Ctrl-C keeps a checkpoint.
+
+    Args:
+        data: Folder of the data set.
+        out: Folder to write; checkpoint and log are in its run.
+        seed: Seed of the weights, the batch order and the shifts of images.
+        changes: Another value for a field of the training, such as num_steps=100; so many are then taken,
+            however few the pairs.
+    """
+    at_least(0, seed=seed)
+
+    from mxqvae.config import changed
+    from mxqvae.data.pairs import PairDataset
+    from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
+    from mxqvae.output_folder import check_output_folder
+    from mxqvae.progress import progress_on
+    from mxqvae.training.loop import override_training
+
+    run = out / "run"
+    if not run.is_dir():
+        check_output_folder(out)
+    training = override_training(TRAINING, changes)
+    training = training if seed is None else changed(training, "training", seed=seed)
+    embedding = train_contrastive(
+        PairDataset.from_parquet(data, "train"),
+        training,
+        run,
+        max_epochs=None if asks_for_steps(changes) else MAX_EPOCHS,
+        progress=progress_on(),
+    )
+    embedding.save_pretrained(out)
+    print(f"joint embedding, trained in {embedding.model.config.training.num_steps:,} steps: {out}")
 
 
 def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, changes: Changes = ()) -> None:

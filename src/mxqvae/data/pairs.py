@@ -104,6 +104,18 @@ class PairDataset:
         captions = [self.captions[row] for row in rows]
         return PairDataset(self.images, captions, slots, image_numbers=self.image_numbers[rows])
 
+    def one_per_image(self) -> "PairDataset":
+        """Each image with the first of its captions, in the order of the images' first pairs.
+
+        Captions without an image are left out; an image without a caption keeps its empty one. Slots stay.
+        """
+        rows: dict[int, int] = {}
+        for row, number in enumerate(self.image_numbers.tolist()):
+            if number >= 0:
+                rows.setdefault(number, row)
+        slots = None if self.slots is None else [self.slots[row] for row in rows.values()]
+        return PairDataset(self.images[list(rows)], [self.captions[row] for row in rows.values()], slots)
+
     @classmethod
     def from_parquet(cls, folder: Path, split: str) -> "PairDataset":
         """Read and decode `folder/data/{split}-NNNNN-of-NNNNN.parquet`, all shards in order.

@@ -21,7 +21,6 @@ from torch import Tensor
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.dealing import deal_numbers
-from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.progress import NoProgress, Progress
 
 NUM_CANDIDATES = 100
@@ -76,7 +75,7 @@ class RetrievalScore:
 
 def measure_retrieval(
     samples: PairDataset,
-    held_out: PairDataset,
+    test: PairDataset,
     embedding: Embedding,
     *,
     num_candidates: int = NUM_CANDIDATES,
@@ -87,7 +86,7 @@ def measure_retrieval(
 
     Args:
         samples: What a model sampled.
-        held_out: Real pairs that neither the model nor the embedding has learnt from; each image is taken
+        test: Real pairs that neither the model nor the embedding has learnt from; each image is taken
             with its first caption.
         num_candidates: N, at least 5.
         seed: Seed of the groups of N and of the deal.
@@ -97,7 +96,7 @@ def measure_retrieval(
     """
     if num_candidates < 5:
         raise MxqvaeError(f"each caption needs 5 candidates or more, got {num_candidates}")
-    real = one_pair_per_image(held_out.whole())
+    real = test.whole().one_per_image()
     dealt = [real.captions[number] for number in deal_numbers(len(real), seed)]
 
     def score(pairs: PairDataset, captions: list[str], what: str) -> Recall:

@@ -27,7 +27,6 @@ from torch import Tensor
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.dealing import deal_numbers
-from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import ImageFeatures
 from mxqvae.evaluation.sentence_encoder import SentenceEncoder
 from mxqvae.evaluation.unigram_precision import (
@@ -99,7 +98,7 @@ class SimilarityComparison:
 
 def measure_similarity(
     samples: PairDataset,
-    held_out: PairDataset,
+    test: PairDataset,
     references: PairDataset,
     features: ImageFeatures,
     encoder: SentenceEncoder,
@@ -112,8 +111,8 @@ def measure_similarity(
 
     Args:
         samples: What a model sampled.
-        held_out: Real pairs that it has not learnt from; each image is scored with its first caption.
-        references: Real pairs that references come from; may be `held_out` itself.
+        test: Real pairs that it has not learnt from; each image is scored with its first caption.
+        references: Real pairs that references come from; may be `test` itself.
         num_neighbours: Real images whose captions are the references of a pair.
         seed: Seed of the deals of captions.
 
@@ -121,7 +120,7 @@ def measure_similarity(
         MxqvaeError: Fewer than two samples or held-out pairs, or too few references.
     """
     pool = reference_pool(references, features, progress=progress)
-    real = one_pair_per_image(held_out.whole())
+    real = test.whole().one_per_image()
     found = {
         name: find_references(pairs.images, pool, features, name, num_neighbours, progress=progress)
         for name, pairs in (("samples", samples), ("held-out images", real))

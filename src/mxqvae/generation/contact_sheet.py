@@ -1,13 +1,15 @@
-"""A contact sheet: a grid of images with the whole caption under each."""
+"""A contact sheet: a grid of images with the whole caption under each; and pictures written to files."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mxqvae.errors import MxqvaeError
+from mxqvae.output_file import new_output_file
 
 PAPER = (252, 252, 250)
 INK = (32, 33, 36)
@@ -79,6 +81,12 @@ def contact_sheet(
         _draw_row(sheet, row, top, scale, font)
         top += row.height + MARGIN
     return sheet
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a PNG file, whole or not at all."""
+    with new_output_file(path) as partial:
+        picture.save(partial, format="PNG")
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:

@@ -77,22 +77,31 @@ def sample_blocks(
 ) -> Iterator[Block]:
     """The same as whole blocks, for whoever goes on computing with them; see `sample_indices`."""
     check_sampling(prior, sampling, num=num, seed=seed, first=first)
-    last = first + num
-    for number in range(first // BLOCK_SIZE, (last - 1) // BLOCK_SIZE + 1):
-        start = number * BLOCK_SIZE
-        wanted = slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
+    for start, wanted in blocks_of(num=num, first=first):
         samples = range(start, start + BLOCK_SIZE)
         yield Block(draw_samples(prior, sampling, seed=seed, samples=samples), start, wanted)
 
 
-def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
-    """Refuse what cannot be sampled; see `sample_indices`."""
+def blocks_of(*, num: int, first: int) -> Iterator[tuple[int, slice]]:
+    """`start` and `wanted` of each block that holds any of the samples `first` to `first + num`, in order."""
+    last = first + num
+    for start in range(first - first % BLOCK_SIZE, last, BLOCK_SIZE):
+        yield start, slice(max(first - start, 0), min(last - start, BLOCK_SIZE))
+
+
+def check_numbers(*, num: int, seed: int, first: int) -> None:
+    """Refuse numbers of samples that there are not; see `sample_indices`."""
     if num < 1:
         raise MxqvaeError(f"num must be at least 1, got {num}")
     if not 0 <= first < 2**63:
         raise MxqvaeError(f"first must be in [0, 2^63), got {first}")
     if not 0 <= seed < 2**64:
         raise MxqvaeError(f"seed must be in [0, 2^64), got {seed}")
+
+
+def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: int, first: int) -> None:
+    """Refuse what cannot be sampled; see `sample_indices`."""
+    check_numbers(num=num, seed=seed, first=first)
     num_choices = prior.config.num_choices
     if sampling.top_k is not None and sampling.top_k > num_choices:
         raise MxqvaeError(

@@ -17,10 +17,10 @@ from mxqvae.audit.folder_audit import VERSION as AUDIT_VERSION
 from mxqvae.audit.measurement import measure_audit
 from mxqvae.config import from_json
 from mxqvae.data import corruption, degree
-from mxqvae.data.captioned_images.reading import num_cores
 from mxqvae.data.corruption import corrupt_captions, count_lies, leave_out_lies
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.pair_source import open_pairs
+from mxqvae.device import num_cores
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.reproduction.rows import CaptionMnistReproduction, Row, timed

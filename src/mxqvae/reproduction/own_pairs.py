@@ -14,16 +14,14 @@ from mxqvae.encoding import reconstruct_images
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.contrastive import JointEmbedding
 from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
-from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
 from mxqvae.evaluation.likelihood import image_positions_of, measure_pairs, score_likelihood
 from mxqvae.evaluation.memorization import find_neighbours, neighbour_sheet, score_neighbours
 from mxqvae.evaluation.retrieval import NUM_CANDIDATES, measure_retrieval
-from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder
-from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe, fitting_recipe
 from mxqvae.reproduction.captioned_images import (
     NUM_PICTURED,
@@ -107,7 +105,7 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
         samples = read_sample_folder(made[-1].made)
         sampled = PairDataset(torch.from_numpy(samples.images), samples.captions)
         train, test = (PairDataset.from_parquet(self.data, split) for split in ("train", "test"))
-        known, real = one_pair_per_image(train), one_pair_per_image(test)
+        known, real = train.one_per_image(), test.one_per_image()
         generator = PairGenerator.from_pretrained(self.model_folder(recipe))
         decoded = reconstruct_images(generator.autoencoder, generator.tokenizer, real, progress=self.progress)
         found = find_neighbours(
@@ -141,8 +139,7 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
             ),
         }
         for name, picture in pictures.items():
-            with new_output_file(self.results / name) as partial:
-                picture.save(partial, "PNG")
+            write_picture(self.results / name, picture)
         seconds = time.monotonic() - started
         row = Row(label=TABLE3_ROWS["mxqvae"].label, recipe=recipe)
         write_result(

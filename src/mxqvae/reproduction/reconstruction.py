@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from mxqvae.data.pairs import PairDataset
 from mxqvae.encoding import reconstruct_images
-from mxqvae.evaluation.held_out import one_pair_per_image
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
@@ -42,7 +41,7 @@ class ReconstructionReproduction(CaptionedImagesReproduction):
         started = time.monotonic()
         folder = self.model_folder(recipe)
         autoencoder, tokenizer = load_autoencoder(folder / "autoencoder"), load_tokenizer(folder)
-        pairs = one_pair_per_image(PairDataset.from_parquet(self.data, "test"))
+        pairs = PairDataset.from_parquet(self.data, "test").one_per_image()
         decoded = reconstruct_images(autoencoder, tokenizer, pairs, progress=self.progress)
         features = EfficientNetFeatures.from_package()
         score = measure_image_quality(pairs.images, decoded, features, progress=self.progress)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mxqvae.data import colour_degree, degree
 from mxqvae.evaluation.correlation import score_correlation
-from mxqvae.evaluation.reconstruction_sheet import write_degree_sheet
+from mxqvae.evaluation.degree_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
 from mxqvae.recipes import fitting_recipe
 from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction

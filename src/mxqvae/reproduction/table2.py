@@ -30,10 +30,9 @@ from mxqvae.evaluation.judge import Judge, JudgeConfig
 from mxqvae.evaluation.judge_training import train_judge
 from mxqvae.evaluation.likelihood import image_positions_of, measure_likelihood
 from mxqvae.evaluation.memorization import kinds_of, measure_memorization, reconstruct_pairs
-from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import SampleFolder, read_sample_folder
-from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe
 from mxqvae.reproduction.rows import (
     TABLE2_EXTRA_ROWS,
@@ -253,5 +252,4 @@ def _verdicts(pairs: SampleFolder, judge: SlotReader) -> list[bool]:
 
 def _write_sheet(path: Path, pairs: SampleFolder, verdicts: Sequence[bool], columns: int) -> None:
     sheet = contact_sheet(*pairs, columns=columns, verdicts=verdicts)
-    with new_output_file(path) as partial:
-        sheet.save(partial, "PNG")
+    write_picture(path, sheet)

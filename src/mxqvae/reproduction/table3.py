@@ -23,9 +23,8 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
 from mxqvae.evaluation.similarity import NUM_NEIGHBOURS, measure_similarity
-from mxqvae.generation.contact_sheet import contact_sheet
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 from mxqvae.generation.sample_folder import read_sample_folder
-from mxqvae.output_file import new_output_file
 from mxqvae.recipes import find_recipe, fitting_recipe
 from mxqvae.reproduction.captioned_images import (
     NUM_PICTURED,
@@ -150,8 +149,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
             progress=self.progress,
         )
         sheet = contact_sheet(samples.images[:NUM_PICTURED], samples.captions[:NUM_PICTURED])
-        with new_output_file(self.results / f"{result}.png") as partial:
-            sheet.save(partial, "PNG")
+        write_picture(self.results / f"{result}.png", sheet)
         seconds = time.monotonic() - started
         run = self.run_record(result, row, made, seconds)
         write_result(

@@ -1,17 +1,16 @@
 """What an archive holds, read one file at a time, alike from a folder, a zip archive or a tar archive."""
 
-import gzip
 import shutil
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from mxqvae.data.captioned_images.source import FileRange
+from mxqvae.data.captioned_images.tar_archive import WholeHeader, damage_is_named, open_plain
 from mxqvae.errors import MxqvaeError
 from mxqvae.progress import NoProgress, Progress
 
@@ -53,7 +52,7 @@ def open_contents(path: Path, root: str, progress: Progress | None = None) -> It
     if path.is_dir():
         yield _Folder(path)
     elif path.suffix == ".zip":
-        with _damage_is_named(path):
+        with damage_is_named(path):
             archive = zipfile.ZipFile(path)
         with archive:
             yield _Zip(path, archive, root)
@@ -61,7 +60,7 @@ def open_contents(path: Path, root: str, progress: Progress | None = None) -> It
         with tempfile.TemporaryDirectory(prefix="mxqvae-") as folder:
             plain = Path(folder, "plain.tar")
             (progress or NoProgress()).say(f"unpack {path} to {plain}")
-            with _damage_is_named(path):
+            with damage_is_named(path):
                 _decompress(path, plain)
                 contents = _Tar(path, plain, root)
             yield contents
@@ -93,14 +92,14 @@ class _Zip:
     def read(self, name: str) -> bytes:
         if name not in self._members:
             raise _lacking(self.path, name)
-        with _damage_is_named(self.path):
+        with damage_is_named(self.path):
             return self._archive.read(self._members[name])
 
 
 class _Tar:
     def __init__(self, path: Path, plain: Path, root: str) -> None:
         self.path = path
-        with tarfile.open(plain, "r:") as archive:
+        with tarfile.open(plain, "r:", tarinfo=WholeHeader) as archive:
             ranges = (
                 (member.name, FileRange(str(plain), member.offset_data, member.size))
                 for member in archive
@@ -130,18 +129,8 @@ def _below(root: str, members: Iterable[tuple[str, _Place]], path: Path) -> dict
 
 
 def _decompress(path: Path, plain: Path) -> None:
-    with path.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if is_gzip else path.open("rb") as source, plain.open("wb") as target:
+    with open_plain(path) as source, plain.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-
-
-@contextmanager
-def _damage_is_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MxqvaeError(f"{path}: damaged archive ({error}); replace it") from None
 
 
 def _lacking(path: Path, name: str) -> MxqvaeError:

@@ -3,13 +3,12 @@
 Their archives hold many other files, and are read from start to end once.
 """
 
-import gzip
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from mxqvae.data.captioned_images.captions import captions_in_text
+from mxqvae.data.captioned_images.tar_archive import WholeHeader, damage_is_named, open_plain
 from mxqvae.errors import MxqvaeError
 
 FOLDER = "text_c10"
@@ -39,14 +38,14 @@ def _files_of_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _files_of_archive(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        # Not tarfile's own "r|gz", which takes the end of a truncated file for the end of the archive.
-        with gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                is_caption = name.suffix == ".txt" and name.parts[-3:-2] == (FOLDER,)
-                file = archive.extractfile(member) if is_caption and member.isreg() else None
-                if file is not None:
-                    yield f"{name.parts[-2]}/{name.stem}", file.read()
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise MxqvaeError(f"{path}: damaged archive ({error}); replace it") from None
+    with (
+        damage_is_named(path),
+        open_plain(path) as plain,
+        tarfile.open(fileobj=plain, mode="r|", tarinfo=WholeHeader) as archive,
+    ):
+        for member in archive:
+            name = PurePosixPath(member.name)
+            is_caption = name.suffix == ".txt" and name.parts[-3:-2] == (FOLDER,)
+            file = archive.extractfile(member) if is_caption and member.isreg() else None
+            if file is not None:
+                yield f"{name.parts[-2]}/{name.stem}", file.read()

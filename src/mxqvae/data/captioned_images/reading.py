@@ -1,7 +1,6 @@
 """Decodes images on all cores: pairs come out in their order, and only a few are in memory at a time."""
 
 import multiprocessing
-import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -20,11 +19,6 @@ CHUNKS_PER_PROCESS = 3
 """Chunks on their way, so that no process waits."""
 
 _Image = tuple[bytes | FileRange | None, Box | None]
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_images(

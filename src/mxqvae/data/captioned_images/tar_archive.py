@@ -1,9 +1,10 @@
-"""Tar archives: compressed ones opened, damaged ones named."""
+"""Archives: compressed tars opened, damaged ones of any kind named."""
 
 import bz2
 import gzip
 import lzma
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def damage_is_named(path: Path) -> Iterator[None]:
     """Turn the errors of a damaged archive into one that names it."""
     try:
         yield
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk; those of gzip and bz2 have no number
-        raise MxqvaeError(f"{path}: damaged tar archive ({error}); replace it") from None
+        raise MxqvaeError(f"{path}: damaged archive ({error}); replace it") from None

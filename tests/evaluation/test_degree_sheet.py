@@ -4,7 +4,7 @@ import numpy as np
 from PIL import ImageChops
 
 from mxqvae.data.degree import degrees_of, read_degree_set
-from mxqvae.evaluation.reconstruction_sheet import draw_reconstructions
+from mxqvae.evaluation.degree_sheet import draw_reconstructions
 from mxqvae.generation.contact_sheet import MARGIN, contact_sheet
 from mxqvae.generation.pipeline import PairGenerator
 

@@ -1,4 +1,4 @@
-"""`mxqvae evaluate`: score sampled pairs."""
+"""`mxqvae evaluate consistency`: how many sampled pairs agree with themselves."""
 
 import dataclasses
 from pathlib import Path

@@ -11,8 +11,7 @@ from mxqvae.data.batch import PairBatch, to_bytes, to_floats
 from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.evaluation.correlation import PairAutoencoder, reconstruct
-from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.output_file import new_output_file
+from mxqvae.generation.contact_sheet import contact_sheet, write_picture
 
 
 def write_degree_sheet(
@@ -27,8 +26,7 @@ def write_degree_sheet(
     sets = [read_degree_set(folder, kind, degree) for degree in degrees_of(kind)]
     captions = [pairs.captions[0] for pairs in sets]
     sheet = draw_reconstructions(autoencoder, tokenizer, sets[0].images[0], captions)
-    with new_output_file(path) as partial:
-        sheet.save(partial, "PNG")
+    write_picture(path, sheet)
 
 
 def draw_reconstructions(
