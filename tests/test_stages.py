@@ -493,6 +493,9 @@ class TestEncoding:
             MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give a data set"
         ):
             encode_pairs(autoencoder, tokenizer, pairs)
+        nothing = PairDataset(torch.zeros(0, 64, 64, 3, dtype=torch.uint8), [])
+        with pytest.raises(MxqvaeError, match="no pair with both an image and a caption; give a split"):
+            encode_pairs(autoencoder, tokenizer, nothing)
 
     def test_a_split_is_encoded_pair_by_pair(
         self, model: Path, caption_mnist_small: Path, monkeypatch: pytest.MonkeyPatch

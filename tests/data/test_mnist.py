@@ -266,11 +266,14 @@ class TestCache:
         shutil.copytree(mnist_folder, cache)
         assert len(mnist.load_mnist().train.labels) == 600
 
+    @pytest.mark.parametrize("in_the_way", ["cache", "its folder"])
     def test_a_machine_without_room_for_a_cache(
-        self, mnist_folder: Path, cache: Path, serve: Serve, monkeypatch
+        self, mnist_folder: Path, cache: Path, serve: Serve, monkeypatch, in_the_way: str
     ):
         monkeypatch.setattr(mnist, "MIRRORS", (serve(mnist_folder),))
-        cache.parent.write_text("a file where the cache folder would be")
+        place = cache if in_the_way == "cache" else cache.parent
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("a file where the cache folder would be")
         assert len(mnist.load_mnist().train.labels) == 600
 
     def test_where_it_is(self, monkeypatch: pytest.MonkeyPatch):

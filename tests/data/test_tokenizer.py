@@ -206,12 +206,6 @@ class TestCounting:
         assert len(taken) == 2
         assert list(counts)[1] > 500
 
-    def test_captions_are_encoded_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch):
-        at_once = SUBWORDS.encode([*PROSE, ""])
-        monkeypatch.setattr(tokenizer_module, "CAPTIONS_AT_A_TIME", 2)
-        assert SUBWORDS.encode([*PROSE, ""]).equal(at_once)
-        assert SUBWORDS.encode([]).shape == (0, SUBWORDS.max_length)
-
     def test_the_same_subwords_for_another_length(self, tmp_path: Path):
         for tokenizer, name in (
             (CaptionTokenizer.train_subwords(PROSE, vocab_size=300, max_length=7), "one.json"),
@@ -223,6 +217,23 @@ class TestCounting:
         assert SUBWORDS.max_length != 7
         with pytest.raises(ValueError, match="whole words"):
             COLOURS.with_max_length(7)
+
+
+class TestEncodingAFewAtATime:
+    @pytest.fixture(autouse=True)
+    def two_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tokenizer_module, "CAPTIONS_AT_A_TIME", 2)
+
+    def test_each_caption_has_its_row(self):
+        captions = [*PROSE, "", *PROSE]
+        each_alone = torch.cat([SUBWORDS.encode([caption]) for caption in captions])
+        assert SUBWORDS.encode(captions).equal(each_alone)
+        assert SUBWORDS.encode([]).shape == (0, SUBWORDS.max_length)
+
+    def test_unknown_words_of_all_captions_are_named(self):
+        captions = ["This is pink 7.", "This is red 7.", "This is red 0.", "This is mauve 7."]
+        with pytest.raises(MxqvaeError, match="unknown in captions: 'pink', 'mauve'"):
+            TOKENIZER.encode(captions)
 
 
 class TestSubwords:

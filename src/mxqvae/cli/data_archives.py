@@ -62,9 +62,9 @@ class Building:
     @property
     def progress(self) -> "Progress":
         """Where a build says how far it is."""
-        from mxqvae.progress import NoProgress, progress_on
+        from mxqvae.progress import progress_beside
 
-        return NoProgress() if self.json else progress_on()
+        return progress_beside(json=self.json)
 
 
 EMOJI_SIZE = 64

@@ -24,7 +24,7 @@ def autoencoder(
             lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs.
+            taken, however few the pairs, with a warm-up that shrinks with them.
     """
     at_least(0, seed=seed)
 
@@ -52,7 +52,7 @@ def prior(
             for other pairs.
         seed: Seed of the weights and the batch order; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs.
+            taken, however few the pairs, with a warm-up that shrinks with them.
     """
     at_least(0, seed=seed)
 
@@ -82,7 +82,7 @@ def reader(
             for other pairs.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
         changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs.
+            taken, however few the pairs, with a warm-up that shrinks with them.
     """
     at_least(0, seed=seed)
 
@@ -159,7 +159,7 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
         out: Folder to write; checkpoint and log are in its run.
         seed: Seed of the weights, the batch order and the shifts of images.
         changes: Another value for a field of the training, such as num_steps=100; so many are then taken,
-            however few the pairs.
+            however few the pairs, with a warm-up that shrinks with them.
     """
     at_least(0, seed=seed)
 
@@ -193,7 +193,8 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
         out: Folder to write; checkpoint and log are in its run.
         mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
         seed: Seed of the weights, the batch order and the warps.
-        changes: Another value for a field of the training, such as num_steps=100.
+        changes: Another value for a field of the training, such as num_steps=100, with which the warm-up
+            shrinks.
     """
     at_least(0, seed=seed)
 

@@ -49,11 +49,11 @@ def measure_guidance(
 
     Args:
         pairs: As in `measure_completion`.
-        guidances: At least one, each at least 0.
+        guidances: At least one, each finite and at least 0.
         seed: Of the answers.
 
     Raises:
-        MxqvaeError: No guidance or one below 0, or what `measure_completion` raises.
+        MxqvaeError: No guidance, one below 0 or without end, or what `measure_completion` raises.
     """
     if not guidances or not all(math.isfinite(guidance) and guidance >= 0 for guidance in guidances):
         raise MxqvaeError(

@@ -38,6 +38,7 @@ from mxqvae.generation.completion_folder import (
     write_lines,
     write_sheet,
 )
+from mxqvae.generation.contact_sheet import write_picture
 from mxqvae.generation.partial_pairs import HiddenRegion, PartialPair, batch_of, read_pair
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.output_file import new_output_file
@@ -204,8 +205,7 @@ class _Job:
             )
             rows = [row | place for row in found]
             if self.num_shown < CONTACT_SHEET_ROWS and not self._shown(number).is_file():
-                with new_output_file(self._shown(number)) as partial:
-                    Image.fromarray(given.shown()).save(partial, format="PNG")
+                write_picture(self._shown(number), Image.fromarray(given.shown()))
                 self.num_shown += 1
         with new_output_file(self._part(number)) as partial:
             partial.write_text(json.dumps(rows), encoding="utf-8")

@@ -67,8 +67,8 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
         return [*made, sampling, scoring]
 
     def _check_pairs(self, name: str) -> None:
-        fitting_recipe(self.data, name)
         self.check_splits("train", "test")
+        fitting_recipe(self.data, name)
         if (num := num_captioned(self._manifest().splits["test"])) < self.num_candidates:
             raise MxqvaeError(
                 f"data set {self.data}: {num} images of the split 'test' have a caption, the measure needs "

@@ -65,8 +65,8 @@ class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
             MxqvaeError: No row of that name, no recipe for it or one for Caption MNIST, or no data set.
         """
         row = find_row(self.rows, name)
-        fitting_recipe(self.data, self.recipe)
         self.check_splits("train", "test")
+        fitting_recipe(self.data, self.recipe)
         sets = degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)
         made = [sets, *self.autoencoder_steps(row.recipe)]
         result = f"table1-{self.data_set}-{row.recipe}-seed{self.seed}"

@@ -89,3 +89,18 @@ def test_damaged_archives(tmp_path: Path, write_archive: Callable, name: str, da
         open_contents(path, "set"),
     ):
         pass
+
+
+def test_half_a_header_is_not_the_end_of_an_archive(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_bytes(b"one")
+    path = tmp_path / "set.tar"
+    write_plain_tar(path, tmp_path / "folder")
+    with tarfile.open(path) as archive:
+        last = archive.getmembers()[-1].offset
+    path.write_bytes(path.read_bytes()[: last + 100])
+    with (
+        pytest.raises(MxqvaeError, match=r"set\.tar: damaged archive \(truncated header\); replace it"),
+        open_contents(path, "set"),
+    ):
+        pass
