@@ -51,7 +51,7 @@ COMMANDS = (
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
     Command(("train", "reader"), "train what lets the prior draw images for captions", "train", "reader"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
-    Command(("train", "joint-gan"), "train the baseline JointGAN + MMVAE of Table 3", "train", "joint_gan"),
+    Command(("train", "joint-gan"), "train the baseline Joint GAN + MMVAE of Table 3", "train", "joint_gan"),
     Command(
         ("train", "contrastive"),
         "train a joint embedding on real pairs, for retrieval",

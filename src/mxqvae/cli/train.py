@@ -129,7 +129,7 @@ def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone =
 
 
 def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
-    """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
+    """Train the baseline Joint GAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
@@ -148,7 +148,7 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
     training = LatentPairsTraining(horizontal_flip=mirrors)
     training = training if seed is None else with_seed(training, seed)
     seconds = train_latent_pairs(data, out, training, progress=progress)
-    print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
+    print(f"Joint GAN + MMVAE, trained in {format_duration(seconds)}: {out}")
 
 
 def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Changes = ()) -> None:
