@@ -77,7 +77,9 @@ def sample(
     if holds_latent_pairs(folder):
         if filters | mending:
             name = next(iter(filters | mending)).replace("_", "-")
-            raise MxqvaeError(f"--{name}: {folder} is a Joint GAN + MMVAE, which draws no codes; leave it out")
+            raise MxqvaeError(
+                f"--{name}: {folder} is a Joint GAN + MMVAE, which draws no codes; leave it out"
+            )
         drawn_as = {}
         start = time.monotonic()
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)

@@ -229,16 +229,16 @@ class PairGenerator:
             excess = excess.maximum(bits / generation.max_caption_code_bits)
         return excess
 
-    def _captions_to_keep(self, codes: Tensor, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
+    def _captions_to_keep(self, indices: Tensor, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
         """Codes (B, T) that an attempt to draw pairs anew may keep, -1 elsewhere: plausible captions.
 
         Args:
-            codes: (B, T), as the prior drew them.
+            indices: (B, T), as the prior drew them.
             drawn: What became of them.
         """
-        kept = torch.full_like(codes, -1)
+        kept = torch.full_like(indices, -1)
         positions = list(self.prior.config.caption_positions)
-        kept[:, positions] = codes[:, positions]
+        kept[:, positions] = indices[:, positions]
         implausible = self._misfit(drawn, replace(generation, max_word_bits=None)) > 1
         kept[implausible.cpu()] = -1
         return kept
