@@ -39,6 +39,33 @@ def test_the_call_is_bound_but_not_made():
     assert called == [(Path("out"), 3, 5, True)]
 
 
+def wordy(*, num: int = 64) -> None:
+    """Draw pairs,
+    more than one.
+
+    Each is drawn
+    by itself.
+
+    Args:
+        num: How many of them are wanted
+            in the end.
+    """
+
+
+def test_lines_of_the_source_are_not_those_of_the_help(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert parse(wordy, ("wordy",), ["--help"]) is None
+    out = capsys.readouterr().out
+    for text in (
+        "Draw pairs, more than one.",
+        "Each is drawn by itself.",
+        "How many of them are wanted in the end.",
+    ):
+        assert text in out
+
+
 def test_help_is_printed_and_nothing_is_bound(capsys: pytest.CaptureFixture[str]):
     assert parse(draw, ("draw",), ["--help"]) is None
     out = capsys.readouterr().out

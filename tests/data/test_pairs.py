@@ -225,7 +225,7 @@ class TestForModels:
 
 class TestFiles:
     def test_no_folder(self, tmp_path: Path):
-        with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it with `mxqvae data`"):
+        with pytest.raises(MxqvaeError, match="nowhere: no such folder; check it, or build it"):
             PairDataset.from_parquet(tmp_path / "nowhere", "train")
 
     def test_no_data_in_it(self, tmp_path: Path):
@@ -233,7 +233,7 @@ class TestFiles:
             PairDataset.from_parquet(tmp_path, "train")
 
     def test_no_such_split(self, caption_mnist_small: Path):
-        with pytest.raises(MxqvaeError, match="no split 'validation'; choose from test, train"):
+        with pytest.raises(MxqvaeError, match="no split 'validation'; it has test, train"):
             PairDataset.from_parquet(caption_mnist_small, "validation")
 
     def test_a_missing_shard_is_named(self, write: Write):

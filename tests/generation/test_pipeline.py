@@ -385,11 +385,10 @@ class TestHub:
         assert "\n" not in message
         if name:
             assert message.startswith(
-                f"weights {name!r} are neither a folder nor a hub repository within reach ("
+                f"weights {name!r}: no such folder, nor a Hugging Face repository within reach ("
             )
             assert message.endswith(
-                "; give a folder that training wrote, emoji-cpu, or nothing for the shipped weights of "
-                "Caption MNIST"
+                "; give a folder that training wrote, emoji-cpu, or nothing for the weights of Caption MNIST"
             )
 
     def test_a_repository_is_downloaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -77,9 +77,7 @@ class VectorQuantizer(nn.Module):
         flat, codebook = latents.detach().reshape(-1, latents.shape[-1]), self.codebook.detach()
         offsets = -codebook.square().sum(1) / 2
         # A few latents at a time: the scores of all would not fit the cache.
-        nearest = [
-            _argmax(torch.addmm(offsets, few, codebook.t())) for few in flat.split(LATENTS_AT_A_TIME)
-        ]
+        nearest = [_argmax(torch.addmm(offsets, few, codebook.t())) for few in flat.split(LATENTS_AT_A_TIME)]
         return torch.cat(nearest).view(latents.shape[:-1])
 
     def lookup(self, indices: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ def parse(
     def bind(**values: object) -> Callable[[], None]:
         return functools.partial(function, **values)
 
+    bind.__doc__ = _unwrapped(function.__doc__ or "")
     name = " ".join(("mxqvae", *words))
     complaint = io.StringIO()
     try:
@@ -84,6 +86,11 @@ def writes(kind: str, suffix: str, **paths: Path | None) -> None:
     for name, path in paths.items():
         if path is not None and path.suffix.lower() != suffix:
             raise MxqvaeError(f"--{name} writes a {kind} file; end its name in {suffix}, not as in {path}")
+
+
+def _unwrapped(help_text: str) -> str:
+    """A docstring whose paragraphs and descriptions are a line each, for the terminal to wrap."""
+    return re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(help_text))
 
 
 def _one_line(complaint: str) -> str:
