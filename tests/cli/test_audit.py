@@ -8,8 +8,8 @@ import pytest
 
 Run = Callable[..., tuple[int, str, str]]
 NOTE = (
-    "mxqvae: note: these weights saw no false captions in training and may miss them; {}train weights with the "
-    "recipe pairs-cpu-audit or photos-cpu-audit (docs/audit.md)\n"
+    "mxqvae: note: these weights saw no false captions in training and may miss them; {}train weights with "
+    "the recipe pairs-cpu-audit or photos-cpu-audit (docs/audit.md)\n"
 )
 
 
