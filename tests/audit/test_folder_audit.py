@@ -201,7 +201,7 @@ def test_a_folder_is_replaced_when_asked_to_and_this_audit_goes_on(novice: PairA
     assert not (out / "mine").exists()
     assert audit_folder(novice, open_pairs(pairs), out, num_worst=0, overwrite=True).num_new == 0
     write_pairs(pairs, GOOD, GOOD)
-    with pytest.raises(MxqvaeError, match=r"an audit of other pairs, .* replace it with --overwrite"):
+    with pytest.raises(MxqvaeError, match=r"another audit: .* replace it with --overwrite"):
         audit_folder(novice, open_pairs(pairs), out, num_worst=0)
     audit = audit_folder(novice, open_pairs(pairs), out, num_worst=0, overwrite=True)
     assert (audit.num_new, audit.summary.num_pairs) == (2, 2)
