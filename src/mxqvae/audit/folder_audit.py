@@ -148,8 +148,8 @@ def _begin(auditor: PairAuditor, source: PairFolder, out: Path, *, overwrite: bo
     if not has_record or _read_record(out).get("identity") != identity:
         if has_record and not overwrite:
             raise MxqvaeError(
-                f"output folder {out} holds another audit: of other pairs, by other weights, with another choice "
-                "of --hide-words or by an earlier mxqvae; choose another, or replace it with --overwrite"
+                f"output folder {out} holds another audit: of other pairs, by other weights, with or "
+                "without --hide-words, by an earlier mxqvae; choose another, or replace it with --overwrite"
             )
         check_output_folder(out, overwrite=overwrite)
         _check_auditable(auditor, source)

@@ -25,14 +25,11 @@ class Building:
     seed: int = 0
     """Seed of the contact sheet, and of the splits where the set has none of its own."""
     max_length: IntOrNone = None
-    """Tokens of a caption, best a multiple of 8; longer ones are cut in training. Without it, what 99.5% of
-    the training captions need, or with --strict all captions of every split."""
+    """Tokens of a caption, best a multiple of 8; without it, what 99.5% of the training captions need."""
     vocab_size: IntOrNone = None
-    """Subwords that the tokenizer knows, at least 260; without it, 260 and one for each word that occurs five
-    times, at most 8,192."""
+    """Subwords of the tokenizer, at least 260; without it, 260 and one for each word met five times."""
     strict: bool = False
-    """Stop on the first problem of any kind: what would be left out, altered, turned or cut, and images that
-    occur twice."""
+    """Stop on the first problem: an image or caption that is broken, double, to be altered or cut."""
     processes: IntOrNone = None
     """Processes that decode images; without it, one for each core. The result is the same."""
     overwrite: bool = False
