@@ -55,7 +55,7 @@ def wordy(*, num: int = 64) -> None:
 def test_help_is_as_wide_as_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     for columns, parts in (
         (120, ("Draw pairs, more than one.\n", "Each is drawn by itself.\n", "are wanted in the end.")),
-        (24, ("Draw pairs, more than\none.\n", "Each is drawn by\nitself.\n")),
+        (22, ("Draw pairs, more than\none.\n", "Each is drawn by\nitself.\n")),
     ):
         monkeypatch.setenv("COLUMNS", str(columns))
         assert parse(wordy, ("wordy",), ["--help"]) is None
