@@ -372,7 +372,7 @@ class TestRefused:
         for pairs, message in (
             (
                 images,
-                r"no training image has a caption \(\d\d images without caption such as \d+\.png\), and ",
+                r"no training image has a caption \(\d\d images without caption such as \d+\.png\); name ",
             ),
             (
                 alone,
