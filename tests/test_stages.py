@@ -492,7 +492,7 @@ class TestEncoding:
         autoencoder = load_autoencoder(model / "autoencoder")
         tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
         with pytest.raises(
-            MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give a data set"
+            MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give other weights"
         ):
             encode_pairs(autoencoder, tokenizer, pairs)
         nothing = PairDataset(torch.zeros(0, 64, 64, 3, dtype=torch.uint8), [])
