@@ -128,8 +128,8 @@ class TestJson:
             ('{"num_eggs": 3, "layers": [1, "2"]}', "'layers.1': Input should be a valid integer (got '2')"),
             ('{"num_eggs": 1}', "more layers than eggs"),
             ("[]", "Input should be an object"),
-            ('{"num_eggs": 3', "Invalid JSON: EOF while parsing an object at line 1 column 14; mend it"),
-            (b"\xff\x00", "Invalid JSON: expected value at line 1 column 1; mend it"),
+            ('{"num_eggs": 3', "Invalid JSON: EOF while parsing an object at line 1 column 14; fix it"),
+            (b"\xff\x00", "Invalid JSON: expected value at line 1 column 1; fix it"),
         ],
     )
     def test_the_first_problem_is_named_in_one_line(self, text: str | bytes, message: str):

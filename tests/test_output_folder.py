@@ -172,7 +172,7 @@ class TestResumed:
         with pytest.raises(KeyboardInterrupt):
             begin(seed=1, pairs="a")
         with pytest.raises(
-            MxqvaeError, match="unfinished holds what a command with other seed was stopped at"
+            MxqvaeError, match="unfinished holds the unfinished work of a command with other seed"
         ):
             begin(seed=2, pairs="a")
         assert (unfinished / "a").exists()

@@ -93,3 +93,9 @@ def test_the_python_examples_run(example: str, capsys: pytest.CaptureFixture[str
     shape, caption = capsys.readouterr().out.splitlines()
     assert shape == "(16, 64, 64, 3)"
     assert caption.endswith(".")
+
+
+@pytest.mark.parametrize("page", ["audit.md", "completion.md", "likelihood.md"])
+def test_the_python_examples_of_the_pages_run(page: str):
+    (example,) = code_blocks("python", (REPOSITORY / "docs" / page).read_text(encoding="utf-8"))
+    exec(compile(example, page, "exec"), {})

@@ -178,7 +178,9 @@ class TestResuming:
             reader=dataclasses.replace(tiny_recipe.reader, training=training),
         )
         for stage in TRAINERS.values():
-            with pytest.raises(MxqvaeError, match="belongs to a run with other settings; delete it to train"):
+            with pytest.raises(
+                MxqvaeError, match="belongs to a run with other settings or on other data; delete it to train"
+            ):
                 stage(other, caption_mnist_small, out)
 
     def test_another_number_of_processes_draws_other_masks(
@@ -490,7 +492,7 @@ class TestEncoding:
         autoencoder = load_autoencoder(model / "autoencoder")
         tokenizer = CaptionTokenizer.load(model / "tokenizer.json")
         with pytest.raises(
-            MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give a data set"
+            MxqvaeError, match="images of 48 x 48 pixels, the model takes 64 x 64; give other weights"
         ):
             encode_pairs(autoencoder, tokenizer, pairs)
         nothing = PairDataset(torch.zeros(0, 64, 64, 3, dtype=torch.uint8), [])
@@ -593,7 +595,7 @@ class TestBadInput:
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
     def test_a_missing_data_set_is_named(self, tiny_recipe: Recipe, tmp_path: Path):
-        with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it with `mxqvae data"):
+        with pytest.raises(MxqvaeError, match="nowhere: no such folder; check it, or build it: `mxqvae data"):
             train_autoencoder(tiny_recipe, tmp_path / "nowhere", tmp_path / "model")
         assert list(tmp_path.iterdir()) == []
 

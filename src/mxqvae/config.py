@@ -101,7 +101,7 @@ def _first_problem(error: ValidationError, cls: type, text: str | bytes) -> str:
     problem = error.errors(include_url=False)[0]
     kind, message = problem["type"], problem["msg"].removeprefix("Value error, ")
     if kind == "json_invalid":
-        return f"{message}; mend it"
+        return f"{message}; fix it"
     parts = _path_in_file(problem["loc"], json.loads(text))
     if kind == "union_tag_not_found":
         parts, kind = [*parts, problem.get("ctx", {})["discriminator"].strip("'")], "missing"

@@ -50,7 +50,7 @@ def encode_pairs(
     if shape.image_size != size:
         raise MxqvaeError(
             f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
-            f"give a data set built with --image-size {size}, or another model"
+            f"give other weights (--weights), or a data set built with --image-size {size}"
         )
     token_ids = tokenizer.encode(pairs.captions)
     images_of = images_of or pairs.images_of

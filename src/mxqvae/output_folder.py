@@ -121,7 +121,7 @@ def _claim(unfinished: Path, record: Path, identity: dict[str, Any]) -> None:
     others = [name for name in {**begun, **identity} if begun.get(name) != identity.get(name)]
     if others:
         raise MxqvaeError(
-            f"{unfinished} holds what a command with other {', '.join(others)} was stopped at; "
+            f"{unfinished} holds the unfinished work of a command with other {', '.join(others)}; "
             "give that command again, or remove the folder"
         )
 

@@ -300,7 +300,9 @@ def _result_class(text: str, path: Path) -> type[Result]:
     try:
         table = json.loads(text)["table"]
     except (ValueError, KeyError, TypeError):
-        raise MxqvaeError(f"{path}: not a result file (no JSON object with a key 'table')") from None
+        raise MxqvaeError(
+            f"{path}: not a result file (no JSON object with a key 'table'); move it elsewhere"
+        ) from None
     if table not in RESULTS:
         raise MxqvaeError(f"{path}: unknown 'table' {table!r}; choose from {', '.join(RESULTS)}")
     return RESULTS[table]

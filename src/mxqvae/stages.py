@@ -183,7 +183,9 @@ def train_reader(
             data set that does not fit them.
     """
     if recipe.reader is None:
-        raise MxqvaeError("this recipe has no reader; take one of a joint stage 1 with the cpu preset")
+        raise MxqvaeError(
+            "this recipe has no reader; give --recipe caption-mnist-cpu, pairs-cpu or photos-cpu"
+        )
     autoencoder, tokenizer = load_autoencoder(out / "autoencoder"), load_tokenizer(out)
     prior = load_prior(out / "prior")
     check_completion(PairGenerator(tokenizer, autoencoder, prior))  # what a reader is for
@@ -283,9 +285,9 @@ def _digest(*tensors: Tensor) -> str:
     return content.hexdigest()
 
 
-def check_model_folder(out: Path) -> None:
-    """Refuse a folder that holds something else than a model in the making."""
+def check_model_folder(out: Path, runs: str = "runs") -> None:
+    """Refuse a folder that holds something else than a model in the making, whose runs are in `runs`."""
     if out.exists() and not out.is_dir():
         raise MxqvaeError(f"{out} is not a folder; choose another output folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "runs").is_dir():
+    if out.is_dir() and any(out.iterdir()) and not (out / runs).is_dir():
         raise MxqvaeError(f"{out} has content and no run to resume; choose another output folder")

@@ -257,7 +257,7 @@ def test_halves_that_share_nothing_are_refused(auditor: PairAuditor):
     tokenizer = auditor.tokenizer
     image = ImageVQVAEConfig(image=ImageConfig(strides=(8, 4), widths=(4, 8), num_residual_blocks=0))
     text = CaptionTokensConfig(vocab_size=tokenizer.vocab_size, caption_length=tokenizer.max_length)
-    with pytest.raises(MxqvaeError, match="apart; audit with a joint stage 1"):
+    with pytest.raises(MxqvaeError, match="apart and cannot audit; give weights of another recipe"):
         PairAuditor(ConcatenatedAutoencoder(ConcatenatedConfig(parts=(image, text))), tokenizer)
 
 

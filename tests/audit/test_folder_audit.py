@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mxqvae.data.pair_source import open_pairs
 from mxqvae.data.split_file import encode_image
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator
+from mxqvae.progress import LineProgress
 
 NUM_WORST = 3
 
@@ -75,8 +77,11 @@ def test_a_stopped_audit_goes_on_to_the_same_table(
         return real(auditor, pairs)
 
     monkeypatch.setattr(chunk_audit, "audit_pairs", stopping)
+    progress = LineProgress(io.StringIO())
     with pytest.raises(KeyboardInterrupt):
-        audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
+        audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST, progress=progress)
+    assert isinstance(progress.stream, io.StringIO)
+    assert "new pairs; the same command goes on from there\n" in progress.stream.getvalue()
     assert not (tmp_path / "out" / "scores.parquet").exists()
     monkeypatch.setattr(chunk_audit, "audit_pairs", real)
     audit = audit_folder(auditor, open_pairs(dirty), tmp_path / "out", num_worst=NUM_WORST)
@@ -123,7 +128,7 @@ def test_other_weights_and_other_content_are_refused(
     tmp_path: Path,
 ):
     other = PairAuditor(tiny_generator.autoencoder, tiny_generator.tokenizer)
-    with pytest.raises(MxqvaeError, match=r"by other weights, in the other way \(see --hide-words\)"):
+    with pytest.raises(MxqvaeError, match=r"with or without --hide-words"):
         audit_folder(other, open_pairs(dirty), finished[0], num_worst=1)
     (tmp_path / "mine").write_text("text")
     with pytest.raises(MxqvaeError, match="is not empty; choose another, or replace it with --overwrite"):
@@ -196,7 +201,7 @@ def test_a_folder_is_replaced_when_asked_to_and_this_audit_goes_on(novice: PairA
     assert not (out / "mine").exists()
     assert audit_folder(novice, open_pairs(pairs), out, num_worst=0, overwrite=True).num_new == 0
     write_pairs(pairs, GOOD, GOOD)
-    with pytest.raises(MxqvaeError, match=r"an audit of other pairs, .* replace it with --overwrite"):
+    with pytest.raises(MxqvaeError, match=r"another audit: .* replace it with --overwrite"):
         audit_folder(novice, open_pairs(pairs), out, num_worst=0)
     audit = audit_folder(novice, open_pairs(pairs), out, num_worst=0, overwrite=True)
     assert (audit.num_new, audit.summary.num_pairs) == (2, 2)
@@ -212,7 +217,7 @@ def test_a_folder_is_replaced_when_asked_to_and_this_audit_goes_on(novice: PairA
         ),
         (
             [line_of("This is red 1.", "x"), line_of("This is red 1.", "y")],
-            r"none of the first 2 pairs can be audited \(no image: 2\); mend them, or make .* `mxqvae data ",
+            r"none of the first 2 pairs can be audited \(no image: 2\); fix them, or make .* `mxqvae data ",
         ),
     ],
     ids=["weights", "images"],
@@ -284,7 +289,7 @@ def test_an_audit_of_images_that_changed_is_refused(novice: PairAuditor, tmp_pat
     pairs = write_pairs(tmp_path / "pairs", GOOD)
     audit_folder(novice, open_pairs(pairs), tmp_path / "out", num_worst=1)
     (pairs / "0.png").write_bytes(b"an image")
-    with pytest.raises(MxqvaeError, match="holds an audit of other pairs"):
+    with pytest.raises(MxqvaeError, match="holds another audit: of other pairs"):
         audit_folder(novice, open_pairs(pairs), tmp_path / "out", num_worst=1)
 
 

@@ -43,7 +43,7 @@ def test_doubted_pairs_have_another_caption_proposed():
 
 def test_other_files_are_refused(tmp_path: Path):
     path = tmp_path / "scores.parquet"
-    with pytest.raises(MxqvaeError, match=r"scores.parquet is missing; `mxqvae audit` writes it"):
+    with pytest.raises(MxqvaeError, match=r"scores.parquet: no such file; give the scores.parquet"):
         read_scores(path)
     path.write_bytes(b"no parquet")
     with pytest.raises(MxqvaeError, match="not a readable parquet file"):

@@ -18,7 +18,8 @@ from mxqvae.autoencoder.quantizer import (
 PLAIN = QuantizerConfig(num_codes=10, code_size=4)
 AVERAGING = QuantizerConfig(num_codes=10, code_size=4, average_decay=0.9)
 RESTARTING = QuantizerConfig(num_codes=10, code_size=4, average_decay=0.9, reset_below=0.5)
-KINDS = pytest.mark.parametrize("config", [PLAIN, AVERAGING, RESTARTING])
+MANY = QuantizerConfig(num_codes=192, code_size=4)
+KINDS = pytest.mark.parametrize("config", [PLAIN, AVERAGING, RESTARTING, MANY])
 NUM_POSITIONS = 20
 
 
@@ -51,6 +52,12 @@ class TestEveryKind:
         quantized = quantizer(latents)
         assert quantized.indices.equal(expected)
         torch.testing.assert_close(quantized.codes, quantizer.codebook[expected])
+
+    @pytest.mark.parametrize(("config", "other"), [(PLAIN, 7), (MANY, 60), (MANY, 150)])
+    def test_the_first_of_equal_codes_is_taken(self, config: QuantizerConfig, other: int):
+        quantizer = build(config).eval()
+        quantizer.codebook.data[other] = quantizer.codebook.data[5]
+        assert quantizer.nearest(quantizer.codebook.data[[5, other]]).tolist() == [5, 5]
 
     @KINDS
     @pytest.mark.parametrize("num", [1, 4, 1000])

@@ -39,6 +39,30 @@ def test_the_call_is_bound_but_not_made():
     assert called == [(Path("out"), 3, 5, True)]
 
 
+def wordy(*, num: int = 64) -> None:
+    """Draw pairs,
+    more than one.
+
+    Each is drawn
+    by itself.
+
+    Args:
+        num: How many of them are wanted
+            in the end.
+    """
+
+
+def test_help_is_as_wide_as_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    for columns, parts in (
+        (120, ("Draw pairs, more than one.\n", "Each is drawn by itself.\n", "are wanted in the end.")),
+        (22, ("Draw pairs, more than\none.\n", "Each is drawn by\nitself.\n")),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert parse(wordy, ("wordy",), ["--help"]) is None
+        out = capsys.readouterr().out
+        assert all(part in out for part in parts)
+
+
 def test_help_is_printed_and_nothing_is_bound(capsys: pytest.CaptureFixture[str]):
     assert parse(draw, ("draw",), ["--help"]) is None
     out = capsys.readouterr().out

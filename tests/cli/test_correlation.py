@@ -68,7 +68,7 @@ def test_matplotlib_is_asked_for_by_plots_only(
         (("--num", 0), "--num must be at least 1, got 0"),
         (("--plot", "plot.svg"), "--plot writes a PNG file; end its name in .png, not as in plot.svg"),
         (("--sheet", "sheet"), "--sheet writes a PNG file; end its name in .png, not as in sheet"),
-        (("--weights", "nowhere/at/all"), "weights 'nowhere/at/all' are neither a folder nor a hub"),
+        (("--weights", "nowhere/at/all"), "weights 'nowhere/at/all': no such folder, nor a Hugging Face"),
     ],
 )
 def test_bad_input_is_named(
@@ -85,4 +85,4 @@ def test_bad_input_is_named(
 def test_another_data_set_is_named(run: Run, tiny_model: Path, caption_mnist_small: Path):
     code, _, err = run(*COMMAND, "--data", caption_mnist_small, "--weights", tiny_model, "--json")
     assert (code, err.count("\n")) == (2, 1)
-    assert "no Degree sets in it; build them with `mxqvae data degree`" in err
+    assert "no Degree sets in it; build them with `mxqvae data degree`, of photos" in err

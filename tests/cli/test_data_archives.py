@@ -36,7 +36,7 @@ def test_a_set_is_built_and_reported(run: Run, archives: Path, tmp_path: Path):
     assert stdout.splitlines()[:2] == ["train: 10 images, 10 captions", "test: 9 images, 9 captions"]
     assert "image file is missing: left out" in stdout
     assert "val2017/15.png" in stdout
-    assert f"MS-COCO 2017 captions, seed 0: {out}" in stdout
+    assert f"Built from MS-COCO 2017 captions, seed 0: {out}" in stdout
     code, stdout, stderr = run("data", "coco", *arguments, "--overwrite", "--json", "--vocab-size", 270)
     assert (code, stderr) == (0, "")
     assert json.loads(stdout) == json.loads((out / "manifest.json").read_text())
@@ -65,7 +65,7 @@ def test_strict_stops(run: Run, archives: Path, tmp_path: Path):
     arguments = ("--archives", archives, "--out", tmp_path / "out", "--image-size", 16, "--processes", 1)
     code, _, stderr = run("data", "coco", *arguments, "--strict")
     assert code == 2
-    assert "val2017/15.png: image file is missing; mend it, or leave out --strict" in stderr
+    assert "val2017/15.png: image file is missing; fix it, or leave out --strict" in stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -82,5 +82,5 @@ def test_without_a_network_one_message_says_what_to_get(
     monkeypatch.setattr(published, "download", no_network)
     code, _, stderr = run("data", name, "--out", tmp_path / "out")
     assert (code, stderr.count("\n")) == (2, 1)
-    for part in ("is not at hand", "no network", "Get these files:", "(from https://", "--archives"):
+    for part in ("is not at hand", "no network", "put these files into", "(from https://", "--archives"):
         assert part in stderr

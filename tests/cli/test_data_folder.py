@@ -38,8 +38,9 @@ def test_pairs_are_built_and_reported(run: Run, photos: Path, tmp_path: Path):
         "image has the same pixels as another: captions put together",
         "  08.png",
         "caption is not UTF-8: read as Windows-1252",
-        f"images with text files beside them, seed 0: {out}",
+        f"Built from images with text files beside them, seed 0: {out}",
         f"Some pairs at a glance: {out / 'contact_sheet.png'}",
+        f"Next: mxqvae train pairs --data {out} --out MODEL",
     ):
         assert part in stdout
     images = [PairDataset.from_parquet(out, split).images for split in ("train", "test")]
@@ -79,7 +80,7 @@ def test_named_splits_are_kept(run: Run, photos: Path, tmp_path: Path):
     assert PairDataset.from_parquet(out, "validation").captions[0] == "Colour 20."
     card = (out / "README.md").read_text()
     assert "Splits are those that the source names;" in card
-    assert "Splits are those that the source names; --new-splits deals others." in stdout
+    assert "Splits are the source's own; --new-splits draws others at random." in stdout
     assert "{split: validation, path: data/validation-*.parquet}" in card
 
 
@@ -112,7 +113,7 @@ def test_strict(run: Run, photos: Path, tmp_path: Path):
     assert (code, stdout) == (2, "")
     error = [line for line in stderr.splitlines() if line.startswith("mxqvae: error")]
     assert error == [
-        "mxqvae: error: 05.png: image is damaged or of an unknown format (unknown format); mend it, or leave "
+        "mxqvae: error: 05.png: image is damaged or of an unknown format (unknown format); fix it, or leave "
         "out --strict (then: left out)"
     ]
     assert not (tmp_path / "out").exists()

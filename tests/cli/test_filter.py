@@ -81,5 +81,5 @@ def test_one_rule_is_needed(run: Run, tmp_path: Path, rule: tuple, message: str)
 def test_a_missing_table_is_named(run: Run, caption_mnist_small: Path, tmp_path: Path):
     arguments = ("--scores", tmp_path / "nowhere", "--out", tmp_path / "out", "--keep-share", 0.5)
     code, _, err = run("data", "filter", caption_mnist_small, *arguments)
-    assert (code, "nowhere is missing; `mxqvae audit` writes it" in err) == (2, True)
+    assert (code, "nowhere: no such file; give the scores.parquet" in err) == (2, True)
     assert not (tmp_path / "out").exists()

@@ -81,6 +81,7 @@ def test_a_group_lists_its_commands(run: Run):
             f"unknown command `mxqvae zzz`; choose from {FAMILIES}",
         ),
         (["train"], "`mxqvae train` needs one of: pairs, autoencoder, prior, reader, judge, "),
+        (["train", "--data", "pairs"], "`mxqvae train` needs one of: pairs, autoencoder, prior, reader, "),
         (["train", "pryor"], "unknown command `mxqvae train pryor`; did you mean `mxqvae train prior`?"),
         (
             ["reproduce", "table9"],

@@ -162,7 +162,7 @@ def test_table_1_takes_a_data_set(run: Run, photos: Path, recipe: str):
             ("--data", "photos", "--data-set", "mine", "--mnist", "mnist"),
             "--mnist is for Caption MNIST; leave it out beside --data",
         ),
-        (("--data", "photos", "--data-set", "a/b"), "data_set 'a/b' names files; take letters, digits"),
+        (("--data", "photos", "--data-set", "a/b"), "--data-set 'a/b' names files; use letters, digits"),
         (("--data", "nowhere", "--data-set", "mine"), "nowhere/manifest.json is missing or damaged; build"),
     ],
 )

@@ -64,7 +64,7 @@ class TestContrastive:
         (tmp_path / "notes.txt").write_text("mine")
         code, _, err = run("train", "contrastive", "--data", caption_mnist_small, "--out", tmp_path)
         assert (code, err.count("\n")) == (2, 1)
-        assert "is not empty" in err
+        assert "has content and no run to resume; choose another output folder" in err
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
     def test_an_unknown_field_is_named(self, run: Run, caption_mnist_small: Path, tmp_path: Path):

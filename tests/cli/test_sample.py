@@ -153,7 +153,7 @@ def test_a_baseline_without_codes_is_sampled_too(run: Run, caption_mnist_small: 
     train_latent_pairs(caption_mnist_small, model, LatentPairsTraining(mmvae=few, joint_gan=few))
     code, _, err = run("sample", "--weights", model, "--num", 2, "--out", out, "--top-k", 3)
     assert (code, out.exists()) == (2, False)
-    assert f"--top-k: {model} is a JointGAN + MMVAE, which draws no codes; leave it out" in err
+    assert f"--top-k: {model} is a Joint GAN + MMVAE, which draws no codes; leave it out" in err
     code, printed, _ = run("sample", "--weights", model, "--num", 2, "--out", out, "--json")
     assert code == 0
     assert "top_k" not in json.loads(printed)

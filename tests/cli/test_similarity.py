@@ -70,7 +70,7 @@ def test_a_missing_folder_is_named(run: Run, samples: Path, data: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--references", "validation"), "no split 'validation'; choose from test, train"),
+        (("--references", "validation"), "no split 'validation'; it has test, train"),
         (("--neighbours", 0), "--neighbours must be at least 1, got 0"),
         (("--seed", -1), "--seed must be at least 0"),
     ],

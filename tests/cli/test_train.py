@@ -33,7 +33,9 @@ def test_a_finished_run_is_not_run_again(
     weights = (model / "autoencoder" / "model.safetensors").read_bytes()
     code, out, _ = run("train", "autoencoder", "--data", caption_mnist_small, "--out", model, *SHORT)
     assert code == 0
-    assert out.endswith(f": {model}\n")
+    finished, following = out.splitlines()
+    assert finished.endswith(f": {model}")
+    assert following.startswith(f"Next: mxqvae train prior --data {caption_mnist_small} --out {model}, or")
     assert (model / "autoencoder" / "model.safetensors").read_bytes() == weights
 
 
@@ -77,6 +79,7 @@ def test_the_judge_is_trained_and_measured(run: Run, mnist_folder: Path, tmp_pat
     ("arguments", "message"),
     [
         (("--recipe", "flower"), "unknown recipe 'flower'; choose from caption-mnist-cpu"),
+        (("--recipe", "photo-cpu"), "unknown recipe 'photo-cpu'; did you mean photos-cpu?"),
         (("--seed", -1), "--seed must be at least 0, got -1"),
         (("--set", "num_steps"), "--set 'num_steps': write FIELD=VALUE"),
         (("--set", "num_stpes=3"), "--set num_stpes: no such field; choose from num_steps, batch_size"),
@@ -162,7 +165,9 @@ class TestPairs:
         assert [line.partition(",")[0] for line in out.splitlines()] == ["autoencoder"]
         code, out, _ = run(*command)
         assert code == 0
-        assert [line.partition(",")[0] for line in out.splitlines()] == ["autoencoder", "prior", "reader"]
+        *parts, following = out.splitlines()
+        assert [line.partition(",")[0] for line in parts] == ["autoencoder", "prior", "reader"]
+        assert following == f"Next: mxqvae sample --weights {tmp_path} --out SAMPLES"
         # Two steps of stage 1, four of the prior and of the reader; the stopped one is not done.
         assert len(steps) == 2 + 4 + 4 + 1
         weights = {path: path.read_bytes() for path in tmp_path.glob("*/model.safetensors")}
@@ -225,7 +230,7 @@ def test_the_recipe_follows_the_data(
         command = ("train", stage, "--data", data, "--out", tmp_path)
         code, _, err = run(*command)
         assert code == 2
-        assert err.startswith(f"recipe {fitting}, by what the data set is; --recipe names another\n")
+        assert err.startswith(f"recipe {fitting}, the default for this data set; --recipe takes another\n")
         code, _, err = run(*command, "--recipe", other)
         assert code == 2
         assert err.startswith(f"mxqvae: error: recipe '{other}' is for ")
@@ -236,9 +241,8 @@ def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, 
     command = ("train", "reader", "--recipe", "caption-mnist-cpu-i-t", "--data", caption_mnist_small)
     code, printed, err = run(*command, "--out", tiny_model)
     assert (code, printed) == (2, "")
-    assert (
-        err == "mxqvae: error: this recipe has no reader; take one of a joint stage 1 with the cpu preset\n"
-    )
+    remedy = "give --recipe caption-mnist-cpu, pairs-cpu or photos-cpu"
+    assert err == f"mxqvae: error: this recipe has no reader; {remedy}\n"
 
 
 def test_a_checkpoint_of_another_run_is_refused_and_kept(
@@ -251,3 +255,11 @@ def test_a_checkpoint_of_another_run_is_refused_and_kept(
     assert code == 2
     assert "belongs to a run with other settings" in err
     assert (model / "runs" / "autoencoder" / "checkpoint.safetensors").read_bytes() == checkpoint
+
+
+def test_the_recipes_are_listed(run: Run):
+    code, out, err = run("train", "recipes")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == list(RECIPES)
+    assert all(line.endswith(RECIPES[line.split()[0]].description) for line in lines)

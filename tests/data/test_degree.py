@@ -316,11 +316,11 @@ class TestSource:
 
     def test_no_test_split(self, source: Path):
         (source / "data" / "test-00000-of-00001.parquet").rename(source / "data" / "x-00000-of-00001.parquet")
-        assert "no split 'test'; choose from x" in self.refused(source)
+        assert "no split 'test'; it has x" in self.refused(source)
 
     def test_no_slots(self, source: Path):
         self.rewrite(source, self.rows(source), "slots")
-        assert "no column slots; build it with `mxqvae data caption-mnist`" in self.refused(source)
+        assert "not Caption MNIST, no column slots; for photos" in self.refused(source)
 
     def test_no_pair_of_a_kind(self, source: Path):
         self.rewrite(source, [row for row in self.rows(source) if row["kind"] not in ("Quad2", "Quad4")])
@@ -351,5 +351,7 @@ class TestSource:
 
 def test_reading_a_folder_without_degree_sets(caption_mnist_small: Path, tmp_path: Path):
     for folder in (caption_mnist_small, tmp_path / "nowhere"):
-        with pytest.raises(MxqvaeError, match="no Degree sets in it; build them with `mxqvae data degree`"):
+        with pytest.raises(
+            MxqvaeError, match="no Degree sets in it; build them with `mxqvae data degree`, of photos"
+        ):
             read_degree_set(folder, "Quad4", 4)

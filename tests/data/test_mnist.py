@@ -344,7 +344,8 @@ def test_without_any_source_one_message_says_what_to_do(cache: Path):
         mnist.load_mnist()
     message = str(refusal.value)
     for name, digest in mnist.SHA256.items():
-        assert f"{digest}  {name}" in message
+        assert f"{name} ({digest})" in message
+    assert "\n" not in message
     assert "npm is not installed" in message
     assert str(cache) in message
     assert "MXQVAE_MNIST" in message

@@ -183,7 +183,11 @@ def test_the_identity_of_a_sample_folder_changes_with_its_images(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("split", "message"), [("test", r"no split 'test'; choose from train"), (None, "not a readable parquet")]
+    ("split", "message"),
+    [
+        ("test", r"no split 'test'; it has train; build it with a --test-share above 0"),
+        (None, "not a readable parquet"),
+    ],
 )
 def test_bad_data_sets(several: Path, split: str | None, message: str):
     (several / SHARD).write_bytes(b"no parquet")

@@ -35,12 +35,12 @@ def test_all_shards_in_order(tmp_path: Path):
 
 
 def test_what_is_missing_is_named(tmp_path: Path):
-    with pytest.raises(MxqvaeError, match="nowhere: no such folder; build it"):
+    with pytest.raises(MxqvaeError, match="nowhere: no such folder; check it"):
         find_shards(tmp_path / "nowhere")
-    with pytest.raises(MxqvaeError, match=r"no data/\*\.parquet in it; build it"):
+    with pytest.raises(MxqvaeError, match=r"no data/SPLIT-\S+ in it; give a folder"):
         find_shards(tmp_path)
     folder = make(tmp_path, "train-00000-of-00002", "test-00000-of-00001")
-    with pytest.raises(MxqvaeError, match="no split 'validation'; choose from test, train"):
+    with pytest.raises(MxqvaeError, match="no split 'validation'; it has test, train"):
         find_shards(folder, "validation")
     for split in (None, "train"):
         with pytest.raises(MxqvaeError, match=r"train-00001-of-00002\.parquet: shard is missing"):

@@ -160,7 +160,7 @@ def test_saved_judges_read_alike(judge: Judge, test_pairs: PairDataset, tmp_path
 )
 def test_images_of_another_size_or_type_are_refused(judge: Judge, shape: tuple[int, ...], kind: torch.dtype):
     with pytest.raises(
-        MxqvaeError, match=r"the judge reads \(N, 64, 64, 3\) torch.uint8 images, not .*; give it"
+        MxqvaeError, match=r"the judge reads images of 64 x 64 pixels \(uint8, RGB\), not .*; give it"
     ):
         judge.read(torch.zeros(shape, dtype=kind))
 

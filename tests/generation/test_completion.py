@@ -207,7 +207,7 @@ class TestMessages:
         tokenizer = CaptionTokenizer.train(["This is red 7."], max_length=40)
         config = recipe.autoencoder(PairShape(tokenizer.vocab_size, tokenizer.max_length, 64))
         apart = PairGenerator(tokenizer, build_autoencoder(config), Prior(recipe.prior(config)))
-        with pytest.raises(MxqvaeError, match="only a joint autoencoder completes pairs"):
+        with pytest.raises(MxqvaeError, match="encode image and caption apart and cannot complete pairs"):
             complete(apart, only_image(real_pair))
 
     def test_words_alone_and_nothing_that_reads_them(self, tiny_generator: PairGenerator, real_pair):

@@ -91,7 +91,7 @@ def test_another_command_s_work_is_refused_by_name(
         stop_at(patch, 1)
         with pytest.raises(KeyboardInterrupt):
             complete_into(four_pairs, out)
-    message = r"\.out\.unfinished holds what a command with other hide_images, seed was stopped at"
+    message = r"\.out\.unfinished holds the unfinished work of a command with other hide_images, seed"
     with pytest.raises(MxqvaeError, match=message):
         complete_into(four_pairs, out, HiddenParts(images=True, captions=True), seed=1)
     assert complete_into(four_pairs, out).num_new == 3

@@ -201,7 +201,7 @@ class TestEncoding:
         [
             (np.zeros((0, 64, 64, 3), np.uint8), []),
             (np.zeros((2, 64, 64, 3), np.uint8), ["This is red 7."]),
-            (np.zeros((1, 32, 32, 3), np.uint8), ["This is red 7."]),
+            (np.zeros((1, 64, 64), np.uint8), ["This is red 7."]),
             (np.zeros((1, 64, 64, 3), np.float32), ["This is red 7."]),
         ],
     )
@@ -210,6 +210,11 @@ class TestEncoding:
     ):
         with pytest.raises(MxqvaeError, match=r"captions need as many images of 64 x 64 pixels, .* got"):
             tiny_generator.encode(images, captions)
+
+    def test_images_of_another_size_are_named(self, tiny_generator: PairGenerator):
+        message = r"images of 32 x 48 pixels, the model takes 64 x 64; give other weights \(--weights\)"
+        with pytest.raises(MxqvaeError, match=message):
+            tiny_generator.encode(np.zeros((1, 48, 32, 3), np.uint8), ["This is red 7."])
 
 
 class TestFolders:
@@ -385,11 +390,10 @@ class TestHub:
         assert "\n" not in message
         if name:
             assert message.startswith(
-                f"weights {name!r} are neither a folder nor a hub repository within reach ("
+                f"weights {name!r}: no such folder, nor a Hugging Face repository within reach ("
             )
             assert message.endswith(
-                "; give a folder that training wrote, emoji-cpu, or nothing for the shipped weights of "
-                "Caption MNIST"
+                "; give a folder that training wrote, emoji-cpu, or nothing for the weights of Caption MNIST"
             )
 
     def test_a_repository_is_downloaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -5,6 +5,7 @@ import pytest
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.report.pages import fill_blocks, render_blocks, update_page
+from mxqvae.report.runs import render_runs
 from mxqvae.results import Table1Result, Table2Result
 
 MARKS = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("table2", "goals", "runs"))
@@ -21,7 +22,11 @@ def test_photos_and_rows_of_ours_alone_stand_in_blocks_of_their_own(table1_resul
     alone = render_blocks([table1_result])
     photos = dataclasses.replace(table1_result, data_set="photos")
     with_photos = render_blocks([photos, table1_result])
-    assert {name for name in alone if alone[name] != with_photos[name]} == {"table1-photos", "runs"}
+    assert {name for name in alone if alone[name] != with_photos[name]} == {
+        "table1-photos",
+        "runs",
+        "runs-caption-mnist-cpu",
+    }
     extra = dataclasses.replace(table1_result, row="MXQ-VAE, masks only")
     with_extra = render_blocks([extra, table1_result])
     assert {name for name in alone if alone[name] != with_extra[name]} == {
@@ -29,7 +34,15 @@ def test_photos_and_rows_of_ours_alone_stand_in_blocks_of_their_own(table1_resul
         "table1-summary",
         "table1-kinds",
         "runs",
+        "runs-caption-mnist-cpu",
     }
+
+
+def test_a_card_has_the_runs_of_its_own_recipe(table1_result: Table1Result, table2_result: Table2Result):
+    other = dataclasses.replace(table1_result, recipe="caption-mnist-cpu-without-tc")
+    blocks = render_blocks([table2_result, other])
+    assert blocks["runs-caption-mnist-cpu"] == render_runs([table2_result])
+    assert blocks["runs"] == render_runs([table2_result, other])
 
 
 def test_only_what_stands_between_the_marks_changes(table2_result: Table2Result, tmp_path: Path):

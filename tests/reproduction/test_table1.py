@@ -99,7 +99,7 @@ def test_tables_1_and_3_share_stage_1(of_photos: CaptionedImagesTable1Reproducti
 def test_rows_that_photos_do_not_have_are_named(of_photos: CaptionedImagesTable1Reproduction):
     with pytest.raises(MxqvaeError, match="unknown row 'masks-only'; choose from only-sharing-c, without-tc"):
         of_photos.steps("masks-only")
-    with pytest.raises(MxqvaeError, match="unknown recipe 'photos-paper-without-tc'; choose from"):
+    with pytest.raises(MxqvaeError, match="--recipe photos-paper has no row without-tc; take photos-cpu"):
         dataclasses.replace(of_photos, recipe="photos-paper").steps("without-tc")
 
 

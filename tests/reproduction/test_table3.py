@@ -151,7 +151,7 @@ def test_what_bounds_the_steps_belongs_to_the_settings(run: Table3Reproduction):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "-rf"])
 def test_a_name_that_would_leave_the_folder_is_refused(run: Table3Reproduction, name: str):
-    with pytest.raises(MxqvaeError, match="names files; take letters"):
+    with pytest.raises(MxqvaeError, match="names files; use letters"):
         dataclasses.replace(run, data_set=name)
 
 

@@ -129,7 +129,9 @@ def test_another_run_is_refused_before_anything_changes(tmp_path: Path):
     save_checkpoint(path, *parts(0), 0, "run")
     model, optimizer = parts(1)
     before = weights(model)
-    with pytest.raises(MxqvaeError, match="belongs to a run with other settings; delete it to train"):
+    with pytest.raises(
+        MxqvaeError, match="belongs to a run with other settings or on other data; delete it to train"
+    ):
         load_checkpoint(path, model, optimizer, "another")
     assert weights(model) == before
 

@@ -198,8 +198,8 @@ class TestResuming:
         with pytest.raises(MxqvaeError) as refusal:
             run(Regression(), tmp_path / "whole", identity="another")
         expected = (
-            f"checkpoint {path} belongs to a run with other settings; delete it to train from the start, "
-            "or train into another folder"
+            f"checkpoint {path} belongs to a run with other settings or on other data; "
+            "delete it to train from the start, or train into another folder"
         )
         assert str(refusal.value) == expected
         assert path.read_bytes() == before

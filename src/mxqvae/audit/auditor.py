@@ -95,7 +95,8 @@ class PairAuditor:
         """
         if not isinstance(autoencoder, MXQVAE):
             raise MxqvaeError(
-                "these weights encode image and caption apart; audit with a joint stage 1, mxqvae"
+                "these weights encode image and caption apart and cannot audit; give weights of another "
+                "recipe, such as pairs-cpu-audit"
             )
         self.autoencoder, self.tokenizer = autoencoder.eval(), tokenizer
         self.hides_words = hides_words

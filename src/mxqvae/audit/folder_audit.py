@@ -103,10 +103,14 @@ def audit_folder(
         processes = num_processes if source.num_rows - num_done > FEW_ROWS else 1
         with progress.task("audit", total=source.num_rows, unit="rows", done=num_done) as advance:
             chunks = source.chunks(num_parts)
-            for chunk, scored in audit_chunks(auditor, chunks, num_processes=processes):
-                write_part(_part(parts, chunk.number), scored)
-                num_new += len(scored)
-                advance(chunk.num_rows)
+            try:
+                for chunk, scored in audit_chunks(auditor, chunks, num_processes=processes):
+                    write_part(_part(parts, chunk.number), scored)
+                    num_new += len(scored)
+                    advance(chunk.num_rows)
+            except KeyboardInterrupt:
+                progress.say(f"stopped after {num_new:,} new pairs; the same command goes on from there")
+                raise
         seconds = time.monotonic() - start
         paths = [_part(parts, number) for number in range(_count_parts(parts))]
         # The table appears last: where it is, an audit is taken for finished.
@@ -117,7 +121,7 @@ def audit_folder(
         summary, worst = _look_through(read_scores(out / SCORES_FILE), num_worst)
     shutil.rmtree(parts, ignore_errors=True)
     reported = list(_reported(auditor, source, worst, progress))
-    write_report(out / REPORT_FILE, reported, summary_lines(summary))
+    write_report(out / REPORT_FILE, reported, [f"Pairs of {source.folder}", *summary_lines(summary)])
     write_regions(out / REGIONS_FILE, ((pair.scored, pair.regions) for pair in reported))
     _write_record(out, _read_record(out) | {"summary": asdict(summary)})
     return FolderAudit(summary=summary, num_new=num_new, seconds=seconds)
@@ -144,8 +148,8 @@ def _begin(auditor: PairAuditor, source: PairFolder, out: Path, *, overwrite: bo
     if not has_record or _read_record(out).get("identity") != identity:
         if has_record and not overwrite:
             raise MxqvaeError(
-                f"output folder {out} holds an audit of other pairs, by other weights, in the other way (see "
-                "--hide-words) or by an earlier mxqvae; choose another, or replace it with --overwrite"
+                f"output folder {out} holds another audit: of other pairs, by other weights, with or "
+                "without --hide-words, by an earlier mxqvae; choose another, or replace it with --overwrite"
             )
         check_output_folder(out, overwrite=overwrite)
         _check_auditable(auditor, source)
@@ -174,7 +178,7 @@ def _check_auditable(auditor: PairAuditor, source: PairFolder) -> None:
         return
     said = ", ".join(f"{problem}: {num:,}" for problem, num in problems.most_common())
     remedy = (
-        "mend them, or make a data set of them by `mxqvae data folder`, which knows more layouts"
+        "fix them, or make a data set of them by `mxqvae data folder`, which knows more layouts"
         if OF_THE_WEIGHTS.isdisjoint(problems)
         else "give weights trained on such pairs by --weights, from `mxqvae train autoencoder --recipe "
         "pairs-cpu-audit` on a set that `mxqvae data folder` made (docs/audit.md)"

@@ -63,7 +63,7 @@ def _card(pair: ReportedPair) -> str:
         for number in scored.warm_words[:NUM_HEAT_MAPS]
     ]
     file, row, caption_number = scored.key
-    place = f"{file}, row {row}" + (f", caption {caption_number}" if caption_number else "")
+    place = f"{file}, row {row} (from 0)" + (f", caption {caption_number}" if caption_number else "")
     proposed = f'<p class="new">{html.escape(scored.proposed_caption or "")}</p>' if scored.is_doubted else ""
     return (
         f'<article data-score="{scored.score or 0:.4f}"><div class="picture">'
@@ -132,13 +132,14 @@ article[hidden] { display: none; }
 <h1>Audit of image-caption pairs</h1>
 """
 _CONTROLS = """\
-<p>Worst pairs first. Red: words that the image contradicts; orange: where it does (point at another word for
-its own regions); green: the caption with these words replaced.</p>
+<p>Worst pairs first, by their bits: the more, the less a word fits the image. Red: words of a bit or more;
+orange: the regions that contradict the worst of them (point at another word for its own); green: the caption
+that is proposed instead, where there is one.</p>
 <form onsubmit="return false">
 <input type="search" id="search" placeholder="Search captions" aria-label="Search captions">
-<label>From <input type="range" id="least" min="0" max="100" step="0.5" value="0">
+<label>At least <input type="range" id="least" min="0" max="100" step="0.5" value="0">
 <output id="bits">0</output> bits</label>
-<label><input type="checkbox" id="corrected"> with a correction only</label>
+<label><input type="checkbox" id="corrected"> only with a proposed caption</label>
 <span id="count"></span>
 </form>
 <main>
@@ -160,7 +161,7 @@ function show() {
     shown += !card.hidden;
   }
   bits.value = least.value;
-  count.textContent = shown + " of " + cards.length + " pairs";
+  count.textContent = shown + " of the " + cards.length + " worst pairs";
 }
 for (const control of [search, least, corrected]) control.addEventListener("input", show);
 for (const card of cards) {

@@ -102,11 +102,13 @@ def read_scores(path: Path) -> Iterator[ScoredPair]:
         MxqvaeError: It is missing, damaged or another table.
     """
     if not path.is_file():
-        raise MxqvaeError(f"{path} is missing; `mxqvae audit` writes it")
+        raise MxqvaeError(f"{path}: no such file; give the scores.parquet that `mxqvae audit` wrote")
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError):
-        raise MxqvaeError(f"{path} is not a readable parquet file; run `mxqvae audit` again") from None
+        raise MxqvaeError(
+            f"{path} is not a readable parquet file; give the scores.parquet that `mxqvae audit` wrote"
+        ) from None
     if file.schema_arrow.names != SCHEMA.names:
         raise MxqvaeError(
             f"{path} is not a table of scores of this version; give the scores.parquet of `mxqvae audit`"

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from mxqvae.config import configuration
 
-LATENTS_AT_A_TIME = 512
-"""Latents whose scores for all codes are held at once."""
+LATENTS_AT_A_TIME = 128
+"""Latents whose scores for all codes are held at once: 2,048 codes in one core's cache."""
+CODES_AT_A_TIME = 64
+"""Codes of which the largest score is found first: torch finds a maximum fast, and its place slowly."""
 
 
 class Quantized(NamedTuple):
@@ -75,9 +77,7 @@ class VectorQuantizer(nn.Module):
         flat, codebook = latents.detach().reshape(-1, latents.shape[-1]), self.codebook.detach()
         offsets = -codebook.square().sum(1) / 2
         # A few latents at a time: the scores of all would not fit the cache.
-        nearest = [
-            torch.addmm(offsets, few, codebook.t()).argmax(dim=1) for few in flat.split(LATENTS_AT_A_TIME)
-        ]
+        nearest = [_argmax(torch.addmm(offsets, few, codebook.t())) for few in flat.split(LATENTS_AT_A_TIME)]
         return torch.cat(nearest).view(latents.shape[:-1])
 
     def lookup(self, indices: Tensor) -> Tensor:
@@ -164,3 +164,14 @@ def codebook_perplexity(usage: Tensor) -> Tensor:
     """Exponential of the entropy of code usage counts (K); from 1 (one code) to K (all used equally)."""
     share = usage / usage.sum()
     return torch.exp(-torch.xlogy(share, share).sum())
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """Place of the largest of each row of `scores` (N, K), the first of equal ones."""
+    num, num_codes = scores.shape
+    if num_codes % CODES_AT_A_TIME:
+        return scores.argmax(dim=1)
+    blocks = scores.view(num, num_codes // CODES_AT_A_TIME, CODES_AT_A_TIME)
+    best = blocks.amax(dim=2).argmax(dim=1)
+    within = blocks[torch.arange(num, device=scores.device), best].argmax(dim=1)
+    return best * CODES_AT_A_TIME + within

@@ -1,1 +1,1 @@
-"""Baselines that share no code sequence with MXQ-VAE: JointGAN + MMVAE of Table 3, as we reconstruct it."""
+"""Baselines that share no code sequence with MXQ-VAE: Joint GAN + MMVAE of Table 3, as we reconstruct it."""

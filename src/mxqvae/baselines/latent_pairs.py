@@ -1,4 +1,4 @@
-"""JointGAN + MMVAE together: trained into one model folder, sampled like the models it stands beside.
+"""Joint GAN + MMVAE together: trained into one model folder, sampled like the models it stands beside.
 
 tokenizer.json
 mmvae/config.json, mmvae/model.safetensors
@@ -67,7 +67,7 @@ class LatentPairGenerator:
             MxqvaeError: They were not made for each other.
         """
         if mmvae.config.joint_size != joint_gan.config.joint_size:
-            raise MxqvaeError("the JointGAN was trained on latents of another MMVAE; train it on this one's")
+            raise MxqvaeError("the Joint GAN was trained on latents of another MMVAE; train it on this one's")
         if (mmvae.config.vocab_size, mmvae.config.caption_length) != (
             tokenizer.vocab_size,
             tokenizer.max_length,
@@ -190,7 +190,7 @@ def train_latent_pairs(
 
 
 def holds_latent_pairs(folder: Path) -> bool:
-    """Whether a model folder holds a JointGAN + MMVAE rather than the two stages of a recipe."""
+    """Whether a model folder holds a Joint GAN + MMVAE rather than the two stages of a recipe."""
     return (folder / "joint_gan").is_dir()
 
 

@@ -2,8 +2,12 @@
 
 import contextlib
 import functools
+import inspect
 import io
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -43,18 +47,21 @@ def parse(
     Raises:
         MxqvaeError: An unknown flag, a missing one, or a value of the wrong type.
     """
+    # tyro would keep the source's line breaks: in the help of a flag, and before a quoted command.
+    function.__doc__ = re.sub(r"(?<=\S)\n(?: {8,})?(?=\S)", " ", inspect.cleandoc(function.__doc__ or ""))
 
     @functools.wraps(function)
     def bind(**values: object) -> Callable[[], None]:
         return functools.partial(function, **values)
 
     name = " ".join(("mxqvae", *words))
-    complaint = io.StringIO()
+    complaint, help_text = io.StringIO(), _Help()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(help_text):
             return tyro.cli(bind, prog=name, args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as exit_request:
         if not exit_request.code:
+            print(help_text.wrapped())
             return None
         raise MxqvaeError(f"{_one_line(complaint.getvalue())}; see `{name} --help`") from None
 
@@ -84,6 +91,28 @@ def writes(kind: str, suffix: str, **paths: Path | None) -> None:
     for name, path in paths.items():
         if path is not None and path.suffix.lower() != suffix:
             raise MxqvaeError(f"--{name} writes a {kind} file; end its name in {suffix}, not as in {path}")
+
+
+class _Help(io.StringIO):
+    """Holds a help text, drawn with the colours and lines that the terminal has."""
+
+    @property
+    def encoding(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """That of the terminal."""
+        return sys.__stdout__ and sys.__stdout__.encoding
+
+    def isatty(self) -> bool:
+        """Whether it ends up on one."""
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+    def wrapped(self) -> str:
+        """The text with its paragraphs, which tyro puts on one line each, as wide as the terminal."""
+        width = shutil.get_terminal_size().columns
+        lines = self.getvalue().splitlines()
+        return "\n".join(
+            textwrap.fill(line, width, break_on_hyphens=False) if line[:1].isalpha() else line
+            for line in lines
+        )
 
 
 def _one_line(complaint: str) -> str:

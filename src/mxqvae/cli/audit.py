@@ -11,11 +11,10 @@ import tyro
 from mxqvae.cli.arguments import IntOrNone, TextOrNone, at_least
 
 NO_LIES_SEEN = (
-    "mxqvae: note: these weights were trained without random words in captions (masking.random_word_share 0) "
-    "and may miss captions that lie; {remedy}the recipes pairs-cpu-audit and photos-cpu-audit train with "
-    "them, see docs/audit.md"
+    "mxqvae: note: these weights saw no false captions in training and may miss them; {remedy}train weights "
+    "with the recipe pairs-cpu-audit or photos-cpu-audit (docs/audit.md)"
 )
-HIDE_WORDS = "--hide-words asks for words without showing them, and "
+HIDE_WORDS = "add --hide-words, or "
 
 
 def audit(
@@ -37,14 +36,13 @@ def audit(
     `mxqvae data folder` does.
 
     Args:
-        pairs: Folder of a data set, which `mxqvae data` makes, or one that `mxqvae sample` wrote.
-        out: Folder to write.
-        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
-        split: The split of a data set; without it, all of them.
-        hide_words: Tell each word from the image and the other words without showing it: for weights that
-            were trained on the very pairs that are audited, or without random words. Takes up to nine times
-            as long.
-        num_worst: Pairs in the report.
+        pairs: Folder that `mxqvae data` or `mxqvae sample` wrote.
+        out: Folder to make.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
+        split: One split of a data set, such as train; without it, all of them.
+        hide_words: Judge each word by the image and the other words alone: for weights that were trained on
+            the pairs that are audited, or saw no false captions. Takes up to nine times as long.
+        num_worst: Pairs in the report, the worst ones.
         processes: Processes that share the work; without it, one for each core. The result is the same.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content; an audit of the same pairs by the same weights, in the
@@ -54,7 +52,7 @@ def audit(
     at_least(1, processes=processes)
 
     from mxqvae.audit.auditor import PairAuditor
-    from mxqvae.audit.folder_audit import REPORT_FILE, audit_folder, summary_lines
+    from mxqvae.audit.folder_audit import REPORT_FILE, SCORES_FILE, audit_folder, summary_lines
     from mxqvae.data.pair_source import open_pairs
     from mxqvae.device import num_cores
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS
@@ -80,4 +78,7 @@ def audit(
     if json:
         print(json_format.dumps(dataclasses.asdict(done), indent=2, allow_nan=False))
     else:
-        print("\n".join([*summary_lines(done.summary), f"report: {out / REPORT_FILE}"]))
+        print("\n".join([*summary_lines(done.summary), f"Report: {out / REPORT_FILE}"]))
+        if done.summary.num_doubted and (pairs / "data").is_dir():
+            scores = out / SCORES_FILE
+            print(f"Next: mxqvae data filter {pairs} --scores {scores} --contradicted --out FILTERED")

@@ -25,7 +25,7 @@ def audit_score(
 
     Args:
         data: Folder of Degree sets, which `mxqvae data degree` builds, or `data colour-degree` of photos.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         hide_words: Show the model no word that it is asked for, as `mxqvae audit --hide-words` does.
         contrastive: Folder that `mxqvae train contrastive` wrote, to score the same pairs by its cosine.
         num: Pairs of each kind, the first ones; without it, all.

@@ -43,15 +43,15 @@ def complete(
         hide: Rectangle of the image to hide, in its own pixels: X,Y,WIDTH,HEIGHT.
         mask: Picture of the image's size, white where it is hidden.
         pairs: Folder of many pairs: a data set, or one that `mxqvae sample` wrote.
-        split: The split of a data set; without it, all of them.
-        hide_images: Take the captions of the folder only.
-        hide_captions: Take the images of the folder only, each once.
+        split: With --pairs, one split of a data set, such as test; without it, all of them.
+        hide_images: With --pairs, take the captions alone and find images for them.
+        hide_captions: With --pairs, take the images alone, each once, and find captions for them.
         num_answers: Answers to each pair.
         seed: Seed of every answer.
-        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         changes: Another value for a field of the search, such as guidance=2 (how closely images follow given
             words; 1: as learned), num_captions=64 or num_images=64 (candidates of an answer), num_attempts=8
-            (how often so many are drawn at most) or sampling.temperature=0.9.
+            (how often so many are drawn at most) or sampling.temperature=0.9; else 1.5, 32, 32, 4 and 1.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """

@@ -35,8 +35,8 @@ def completion(
         ways: What is to be found: captions of images, images of captions, halves of both.
         split: Split to take them from.
         seed: Seed of the answers.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
-        judge: Folder of a judge; without it, the shipped one.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
+        judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
@@ -75,15 +75,15 @@ def guidance(
 
     Args:
         data: Folder of Caption MNIST.
-        guidances: Values of guidance; 1: as learned.
+        guidances: How closely images follow their captions, one or more values; 1: as learned.
         num: Captions, the first of the split.
         split: Split to take them from.
         seed: Seed of the answers; diversity takes two.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
-        judge: Folder of a judge; without it, the shipped one.
-        changes: Another value for a field of the search; with num_images=1 and num_attempts=1, answers are
-            single draws, which no choice among candidates makes right.
-        plot: PNG file to draw the curve in; takes matplotlib, the extra `plots`.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
+        judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
+        changes: Another value for a field of the search, as for `mxqvae complete`; num_images=1 and
+            num_attempts=1 give single draws, without a choice among candidates.
+        plot: PNG file to draw the curve in; needs `pip install 'mxqvae[plots]'`.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mxqvae.evaluation.consistency import Bounds, ConsistencyScore, Proportion
 
+NONE_PARSES = "; give samples of Caption MNIST, the judge knows no others"
+
 
 def consistency(
     samples: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SAMPLES")],
@@ -27,7 +29,7 @@ def consistency(
 
     Args:
         samples: Folder that `mxqvae sample` wrote.
-        judge: Folder of a judge; without it, the shipped one.
+        judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         data: Folder of Caption MNIST, whose test pairs give ceiling and floor.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
@@ -62,8 +64,8 @@ def _print_table(score: "ConsistencyScore", bounds: "Bounds | None", judge_accur
     print_with(
         _table(score, bounds),
         [
-            f"Captions that parse: {score.parsed.rate:.2%}",
-            f"Kinds against the training mix: within {100 * score.largest_share_gap:.1f} points",
+            f"Captions that parse: {score.parsed.rate:.2%}" + ("" if score.parsed.rate else NONE_PARSES),
+            f"Shares of the kinds: within {100 * score.largest_share_gap:.1f} points of the training data's",
             f"The judge on MNIST's test digits: {judge_accuracy:.2%} right",
         ],
     )

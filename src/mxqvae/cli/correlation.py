@@ -24,14 +24,14 @@ def correlation(
     sheet: PathOrNone = None,
     json: bool = False,
 ) -> None:
-    """Count the slot words of a caption that come back from stage 1 when they are not true of the image.
+    """Count the digits and colours of a caption that stage 1 repeats although the image shows others.
 
     Args:
         data: Folder of Degree sets, which `mxqvae data degree` builds, or `data colour-degree` of photos.
-        weights: Model folder, or a hub repository such as user/name; without it, the shipped weights.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         num: Pairs of each kind, the first ones; without it, all.
         out: JSON file to write all figures to.
-        plot: PNG file to draw score against degree in; takes matplotlib, the extra `plots`.
+        plot: PNG file to draw score against degree in; needs `pip install 'mxqvae[plots]'`.
         sheet: PNG file to draw one image under captions of each degree in, and what comes back.
         json: Print all figures as JSON.
     """

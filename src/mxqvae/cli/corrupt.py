@@ -24,7 +24,7 @@ def corrupt(
 
     Args:
         data: Folder of Caption MNIST.
-        share: Of the training captions, from 0 to 1.
+        share: Share of the training captions that are to lie, from 0 to 1.
         out: Folder to make.
         seed: Seed of every draw.
         overwrite: Replace a folder that has content.

@@ -23,7 +23,7 @@ def caption_mnist(
         num_train: Pairs made of MNIST's training digits.
         num_test: Pairs made of MNIST's test digits.
         seed: Seed of every draw.
-        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
         overwrite: Replace a folder that has content.
     """
     at_least(1, num_train=num_train, num_test=num_test)

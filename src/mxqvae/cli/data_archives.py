@@ -21,17 +21,15 @@ class Building:
     """How to build, whatever the set."""
 
     image_size: int = 128
-    """Side of the square images in pixels."""
+    """Side of the square images in pixels, a multiple of 8."""
     seed: int = 0
     """Seed of the contact sheet, and of the splits where the set has none of its own."""
     max_length: IntOrNone = None
-    """Tokens of a caption; without it, what 99.5% of the training captions need, or with --strict all
-    captions of every split, a multiple of 8. Longer ones are cut in training."""
+    """Tokens of a caption, best a multiple of 8; without it, what 99.5% of the training captions need."""
     vocab_size: IntOrNone = None
-    """Size of the tokenizer's vocabulary; without it, chosen by the captions."""
+    """Subwords of the tokenizer, at least 260; without it, 260 and one for each word met five times."""
     strict: bool = False
-    """Stop on the first problem of any kind: what would be left out, altered, turned or cut, and images that
-    occur twice."""
+    """Stop on the first problem: an image or caption that is broken, double, to be altered or cut."""
     processes: IntOrNone = None
     """Processes that decode images; without it, one for each core. The result is the same."""
     overwrite: bool = False
@@ -88,7 +86,7 @@ def flowers102(
 
     Args:
         out: Folder to make.
-        archives: Folder with the files; without it the cache, a download.
+        archives: Folder with the files; without it, the cache or a download.
         test_classes: Text file with the classes that become the test split, one a line, such as Reed et al.'s
             testclasses.txt.
     """
@@ -115,7 +113,7 @@ def cub200(
 
     Args:
         out: Folder to make.
-        archives: Folder with the files; without it the cache, a download of 1.1 GB.
+        archives: Folder with the files; without it, the cache or a download of 1.1 GB.
         test_classes: Text file with the species that become the test split, one a line, such as Reed et al.'s
             testclasses.txt.
     """
@@ -136,7 +134,7 @@ def coco(*, out: Path, archives: PathOrNone = None, building: _Building = Buildi
 
     Args:
         out: Folder to make.
-        archives: Folder with the files; without it the cache, a download of 20 GB.
+        archives: Folder with the files; without it, the cache or a download of 20 GB.
     """
     building.check(archives, out)
 
@@ -156,7 +154,7 @@ def emoji(
 
     Args:
         out: Folder to make.
-        archives: Folder with the packages' .tgz files; without it the cache, a download of 140 MB.
+        archives: Folder with the packages' .tgz files; without it, the cache or a download of 140 MB.
     """
     building.check(archives, out)
 

@@ -47,22 +47,23 @@ def folder(
     Args:
         path: What the images and captions lie in.
         out: Folder to make.
-        image_size: Side of the square images in pixels.
+        image_size: Side of the square images in pixels, a multiple of 8; at 128 training takes four times as
+            long.
         caption_column: Column with a caption or a list of them; by default captions, caption, text and so on.
         image_column: Column with the image or its file name; by default image, file_name, file and so on.
         group_column: Column whose equal values stay in one split, such as the person or the object shown.
-        split_column: Column that says train, validation or test of each image, to be kept; without it, the
-            names of shards (train-00000-of-00002.parquet), of first folders (train/1.jpg) or of the hub's
-            splits say so where they name training images and others. Validation images are for testing where
-            no others are.
-        new_splits: Deal every image, whatever splits the source names; one that names none is dealt anyway.
-        images: Folder with the images, where they are not beside PATH.
-        test_share: Share of the images that become the test split, where splits are dealt.
-        seed: Seed of splits that are dealt.
-        max_length: Tokens of a caption; without it, what 99.5% of the training captions need, or with
-            --strict all captions of every split, a multiple of 8. Longer ones are cut in training.
-        vocab_size: Size of the tokenizer's vocabulary; without it, 260 bytes and special tokens and a subword
-            for each word that occurs five times, at most 8,192.
+        split_column: Column that says train, validation or test for each image; without it, shards
+            (train-00000-of-00002.parquet), first folders (train/1.jpg) or splits on Hugging Face say so by
+            their names. Validation images are for testing where there are no test images.
+        new_splits: Split the images at random, even where the source names splits.
+        images: Folder with the images, where a list, parquet or COCO file has them elsewhere than beside it.
+        test_share: Share of the images that is kept for testing, where the source names no splits. Scores
+            need 11 test images with captions (`evaluate similarity`) or 100 (`evaluate retrieval`).
+        seed: Seed of the random splits and of the contact sheet.
+        max_length: Tokens of a caption, best a multiple of 8; longer ones are cut in training. Without it,
+            what 99.5% of the training captions need, or with --strict all captions of every split.
+        vocab_size: Subwords that the tokenizer knows, at least 260; without it, 260 and one for each word
+            that occurs five times, at most 8,192.
         strict: Stop on the first problem of any kind: what would be left out, altered, turned or cut, and
             images that occur twice.
         processes: Processes that decode images; without it, one for each core. The result is the same.
@@ -120,7 +121,7 @@ def folder(
     else:
         print_report(manifest, out)
         if manifest.published_splits:
-            print("Splits are those that the source names; --new-splits deals others.")
+            print("Splits are the source's own; --new-splits draws others at random.")
 
 
 def print_report(manifest: "Manifest", out: Path) -> None:
@@ -141,14 +142,15 @@ def print_report(manifest: "Manifest", out: Path) -> None:
     tokenizer = manifest.tokenizer
     num_captions = sum(counts.num_captions for counts in manifest.splits.values())
     print(
-        f"tokenizer: {tokenizer.vocab_size:,} subwords, {tokenizer.max_length} tokens a caption; "
-        f"longer than that: {tokenizer.num_cut:,} of {num_captions:,} (up to {tokenizer.longest_caption:,})"
+        f"tokenizer: {tokenizer.vocab_size:,} subwords, {tokenizer.max_length} tokens a caption; cut: "
+        f"{tokenizer.num_cut:,} of {num_captions:,} (the longest has {tokenizer.longest_caption:,})"
     )
     if manifest.problems:
         _print_problems(manifest, out / PROBLEMS_FILE)
-    print(f"{manifest.layout}, seed {manifest.config.seed}: {out}")
+    print(f"Built from {manifest.layout}, seed {manifest.config.seed}: {out}")
     if (out / SHEET_FILE).exists():
         print(f"Some pairs at a glance: {out / SHEET_FILE}")
+    print(f"Next: mxqvae train pairs --data {out} --out MODEL")
 
 
 def _print_problems(manifest: "Manifest", path: Path) -> None:
@@ -159,7 +161,7 @@ def _print_problems(manifest: "Manifest", path: Path) -> None:
 
     from mxqvae.data.captioned_images.problems import ProblemKind
 
-    table = Table(title=f"What was met (every case is in {path})", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Problems (all are listed in {path})", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("Number", justify="right")
     table.add_column("Problem, what was done, the first files", overflow="fold")
     for kind in ProblemKind:

@@ -25,17 +25,17 @@ def filter_pairs(
 ) -> None:
     """Copy a data set without the pairs that an audit found worst, or with the captions that it proposes.
 
-    Pairs without a score and splits that were not audited stay as they are: audit with `--split train` to
-    leave test pairs alone.
+    Give one of --keep-share, --threshold, --contradicted and --correct. Pairs without a score and splits that
+    were not audited stay as they are: audit with `--split train` to leave test pairs alone.
 
     Args:
         data: Folder of the data set that was audited.
         scores: The scores.parquet that `mxqvae audit` wrote.
         out: Folder to make.
-        keep_share: Share of the scored pairs that stay, the best, above 0 and up to 1.
-        threshold: Or the bits above which a pair is left out.
-        contradicted: Or leave out the pairs for which the audit proposes another caption.
-        correct: Or take the captions that it proposes.
+        keep_share: Keep this share of the scored pairs, the best; above 0, at most 1.
+        threshold: Leave out the pairs whose score, in bits, is above this; report.html shows them.
+        contradicted: Leave out the pairs for which the audit proposes another caption.
+        correct: Keep all pairs, with the captions that the audit proposes.
         overwrite: Replace a folder that has content.
     """
     if sum([keep_share is not None, threshold is not None, contradicted, correct]) != 1:

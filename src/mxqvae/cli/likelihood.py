@@ -23,12 +23,12 @@ def likelihood(
 ) -> None:
     """Measure the bits that the codes of real pairs cost under the prior, and their words under stage 1.
 
-    Bits of codes: models with different autoencoders can be compared only with their reconstructions at hand.
+    The fewer bits, the likelier. Bits of codes can be compared between models of the same stage 1 alone.
 
     Args:
         data: Folder of the data set that the model was trained on.
         split: Split to measure; pairs of which a half is not known are left out.
-        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         table: Parquet file to write with a row for each pair: its number, caption, bits of the image's codes,
             of the caption's codes, and of the words.
         out: JSON file to write all figures to.

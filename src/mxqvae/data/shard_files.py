@@ -23,15 +23,21 @@ def find_shards(folder: Path, split: str | None = None) -> dict[str, list[Path]]
         MxqvaeError: The folder holds no data set or no such split, or a shard of those asked for is missing.
     """
     if not folder.is_dir():
-        raise MxqvaeError(f"data set {folder}: no such folder; build it with `mxqvae data`")
+        raise MxqvaeError(f"data set {folder}: no such folder; check it, or build it: `mxqvae data --help`")
     totals: dict[str, int] = {}
     for path in sorted((folder / "data").glob("*")):
         if match := _SHARD_NAME.fullmatch(path.name):
             totals[match["split"]] = max(totals.get(match["split"], 0), int(match["total"]))
     if not totals:
-        raise MxqvaeError(f"data set {folder}: no data/*.parquet in it; build it with `mxqvae data`")
+        raise MxqvaeError(
+            f"data set {folder}: no data/SPLIT-00000-of-00001.parquet in it; give a folder of `mxqvae data`, "
+            f"or make one of your images by `mxqvae data folder {folder} --out DATA`"
+        )
     if split is not None and split not in totals:
-        raise MxqvaeError(f"data set {folder}: no split {split!r}; choose from {', '.join(sorted(totals))}")
+        remedy = "; build it with a --test-share above 0" if split == "test" else ""
+        raise MxqvaeError(
+            f"data set {folder}: no split {split!r}; it has {', '.join(sorted(totals))}{remedy}"
+        )
     shards = {
         name: [folder / "data" / f"{name}-{number:05}-of-{total:05}.parquet" for number in range(total)]
         for name, total in totals.items()

@@ -333,12 +333,13 @@ def _unknown(words: Sequence[str]) -> MxqvaeError:
     named = ", ".join(repr(word) for word in words[:_MAX_WORDS_NAMED])
     more = f" and {len(words) - _MAX_WORDS_NAMED} more" if len(words) > _MAX_WORDS_NAMED else ""
     return MxqvaeError(
-        f"unknown in captions: {named}{more}; use the words of the training captions, or train on these"
+        f"unknown in captions: {named}{more}; use the words of the training captions, or give weights "
+        "(--weights) that were trained on such captions"
     )
 
 
 def _too_long(caption: str, num_words: int, max_length: int) -> MxqvaeError:
     return MxqvaeError(
-        f"caption of {num_words} words and marks, {max_length - 1} fit: {caption!r}; shorten it, or train a "
-        "tokenizer with a greater max_length"
+        f"caption of {num_words} words and marks, {max_length - 1} fit: {caption!r}; shorten it, or train on "
+        "a data set built with a greater --max-length"
     )

@@ -113,8 +113,8 @@ class Judge:
         """
         if images.dtype != torch.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE, 3):
             raise MxqvaeError(
-                f"the judge reads (N, {IMAGE_SIZE}, {IMAGE_SIZE}, 3) torch.uint8 images, not "
-                f"{tuple(images.shape)} {images.dtype}; give it samples of a Caption MNIST model"
+                f"the judge reads images of {IMAGE_SIZE} x {IMAGE_SIZE} pixels (uint8, RGB), not "
+                f"{tuple(images.shape)} {images.dtype}; give it pairs of Caption MNIST"
             )
         return [slots for batch in images.split(IMAGES_AT_A_TIME) for slots in self._read_batch(batch)]
 

@@ -102,8 +102,8 @@ def measure_retrieval(
     def score(pairs: PairDataset, captions: list[str], what: str) -> Recall:
         if len(captions) < num_candidates:
             raise MxqvaeError(
-                f"{len(captions)} {what} are fewer than {num_candidates} candidates; give more, or ask for "
-                "fewer candidates"
+                f"{len(captions)} {what} are fewer than {num_candidates} candidates; give more, or a smaller "
+                "--candidates"
             )
         vectors = embedding.embed_images(pairs.images, f"embed {what}", progress=progress)
         return recall(vectors, embedding.embed_captions(captions), captions, num_candidates, seed)

@@ -221,7 +221,7 @@ def score_similarity(
     fewest = min(map(len, references))
     if fewest < TOP_KS[-1]:
         raise MxqvaeError(
-            f"{TOP_KS[-1]} references are needed for each pair, one has {fewest}; take more neighbours"
+            f"{TOP_KS[-1]} references are needed for each pair, one has {fewest}; give more --neighbours"
         )
     texts = sorted({*captions, *(reference for each in references for reference in each)})
     vectors = encoder.encode(texts)

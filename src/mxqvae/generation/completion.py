@@ -112,7 +112,7 @@ def complete(
     if generator.reader is None and any(part.shows_nothing for part in parts):
         raise MxqvaeError(
             "these weights have no reader and cannot find an image for words alone; "
-            "train it with `mxqvae train reader`, or give a part of the image"
+            "train one with `mxqvae train reader`, or give a part of the image"
         )
     search = _Search(generator, autoencoder, config)
 
@@ -150,8 +150,8 @@ def check_completion(generator: PairGenerator) -> MXQVAE:
     """
     if not isinstance(generator.autoencoder, MXQVAE):
         raise MxqvaeError(
-            "only a joint autoencoder completes pairs, the halves of this one know nothing of each other; "
-            "give weights of kind mxqvae"
+            "these weights encode image and caption apart and cannot complete pairs; give weights of another "
+            "recipe, such as caption-mnist-cpu, pairs-cpu or photos-cpu"
         )
     if generator.prior.config.caption_first is None:
         raise MxqvaeError(

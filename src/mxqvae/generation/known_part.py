@@ -89,7 +89,10 @@ def known_part(pair: PairBatch, config: MXQVAEConfig) -> KnownPart:
     run_of_word = torch.arange(length) * num_runs // length
     runs = torch.zeros(num_runs, dtype=torch.bool).index_put_((run_of_word[known.words],), torch.tensor(True))
     if not known.hides_pixels and not known.hides_words:
-        raise MxqvaeError("the whole pair is given, nothing is left to complete; hide pixels or words")
+        raise MxqvaeError(
+            "the whole pair is given, nothing is left to complete; hide a part of the image, or write [MASK] "
+            "for words"
+        )
     if known.shows_nothing and not known.gives_words:
         raise MxqvaeError("nothing of the pair is given; draw whole pairs with `mxqvae sample`")
     return known._replace(runs=runs)

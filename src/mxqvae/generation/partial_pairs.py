@@ -65,9 +65,9 @@ def parse_rectangle(text: str) -> Rectangle:
     try:
         rectangle = Rectangle(*(int(number) for number in text.split(",")))
     except (TypeError, ValueError):
-        raise MxqvaeError(f"hidden rectangle {text!r}: give X,Y,WIDTH,HEIGHT in whole pixels") from None
+        raise MxqvaeError(f"--hide {text!r}: give X,Y,WIDTH,HEIGHT in whole pixels") from None
     if rectangle.left < 0 or rectangle.top < 0 or rectangle.width < 1 or rectangle.height < 1:
-        raise MxqvaeError(f"hidden rectangle {text!r}: X and Y start at 0, WIDTH and HEIGHT at 1")
+        raise MxqvaeError(f"--hide {text!r}: X and Y start at 0, WIDTH and HEIGHT at 1")
     return rectangle
 
 

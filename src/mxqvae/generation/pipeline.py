@@ -229,16 +229,16 @@ class PairGenerator:
             excess = excess.maximum(bits / generation.max_caption_code_bits)
         return excess
 
-    def _captions_to_keep(self, codes: Tensor, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
+    def _captions_to_keep(self, indices: Tensor, drawn: DrawnPairs, generation: GenerationConfig) -> Tensor:
         """Codes (B, T) that an attempt to draw pairs anew may keep, -1 elsewhere: plausible captions.
 
         Args:
-            codes: (B, T), as the prior drew them.
+            indices: (B, T), as the prior drew them.
             drawn: What became of them.
         """
-        kept = torch.full_like(codes, -1)
+        kept = torch.full_like(indices, -1)
         positions = list(self.prior.config.caption_positions)
-        kept[:, positions] = codes[:, positions]
+        kept[:, positions] = indices[:, positions]
         implausible = self._misfit(drawn, replace(generation, max_word_bits=None)) > 1
         kept[implausible.cpu()] = -1
         return kept
@@ -291,6 +291,11 @@ class PairGenerator:
 
     def _check_pairs(self, images: np.ndarray, captions: list[str]) -> None:
         size = self.autoencoder.config.image_size
+        if images.ndim == 4 and images.shape[1:3] != (size, size):
+            raise MxqvaeError(
+                f"images of {images.shape[2]} x {images.shape[1]} pixels, the model takes {size} x {size}; "
+                f"give other weights (--weights), or a data set built with --image-size {size}"
+            )
         if not captions or images.shape != (len(captions), size, size, 3) or images.dtype != np.uint8:
             raise MxqvaeError(
                 f"{len(captions)} captions need as many images of {size} x {size} pixels, "
@@ -321,8 +326,8 @@ def find_weights(weights: str | Path) -> Path:
     except Exception as error:  # the hub's client raises errors of many libraries
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MxqvaeError(
-            f"weights {str(weights)!r} are neither a folder nor a hub repository within reach ({reason}); "
-            f"give a folder that training wrote, {', '.join(SHIPPED_BESIDE)}, or nothing for the shipped "
+            f"weights {str(weights)!r}: no such folder, nor a Hugging Face repository within reach "
+            f"({reason}); give a folder that training wrote, {', '.join(SHIPPED_BESIDE)}, or nothing for the "
             "weights of Caption MNIST"
         ) from None
 

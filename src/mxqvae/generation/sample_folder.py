@@ -162,7 +162,7 @@ def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except json.JSONDecodeError:
             row = None
         if not isinstance(row, dict):
-            raise MxqvaeError(f"{metadata}, line {place}: is not a JSON object; mend it or sample again")
+            raise MxqvaeError(f"{metadata}, line {place}: is not a JSON object; fix it or sample again")
         yield place, row
 
 

@@ -28,8 +28,8 @@ def code_bits(prior: Prior, indices: Tensor) -> Tensor:
 @torch.no_grad()
 def caption_code_bits(prior: Prior, indices: Tensor) -> Tensor:
     """The same (B, N) of the captions' codes alone, where these are drawn first: the rest is not computed."""
-    codes = indices[:, list(prior.config.caption_positions)]
-    return _bits(prior.logits_as_drawn(codes), codes)
+    first = indices[:, list(prior.config.caption_positions)]
+    return _bits(prior.logits_as_drawn(first), first)
 
 
 def _bits(logits: Tensor, indices: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class GuidedSequences:
         """Logits (P, K) of the next code of each; see `PriorSequences.step`."""
         return torch.lerp(self._untold.step(), self._told.step(), self._guidance)
 
-    def append(self, codes: Tensor) -> None:
-        """Let the sequences go on with `codes` (P)."""
-        self._told.append(codes)
-        self._untold.append(codes)
+    def append(self, indices: Tensor) -> None:
+        """Let the sequences go on with `indices` (P)."""
+        self._told.append(indices)
+        self._untold.append(indices)

@@ -125,17 +125,17 @@ def draw_samples(
 
     Args:
         attempt: Each, from 0 to 2^64 - 1, draws the same samples anew.
-        given: (B, T) codes that stay, such as a caption's, and -1 where one is to be drawn; None: all are.
+        given: (B, T) indices that stay, such as a caption's, and -1 where one is to be drawn; None: all are.
     """
     length, device = prior.config.sequence_length, prior.head.weight.device
     noise = torch.stack([uniform_noise(seed, sample, length, attempt) for sample in samples]).to(device)
     indices = torch.empty(len(samples), length, dtype=torch.int64, device=device)
     sequences = PriorSequences(prior, len(samples))
     for position in prior.config.order:
-        codes = draw(filter_logits(sequences.step(), sampling), noise[:, position])
+        drawn = draw(filter_logits(sequences.step(), sampling), noise[:, position])
         if given is not None:
-            codes = torch.where(given[:, position] < 0, codes, given[:, position])
-        indices[:, position] = codes
+            drawn = torch.where(given[:, position] < 0, drawn, given[:, position])
+        indices[:, position] = drawn
         sequences.append(indices[:, position])
     return indices
 

@@ -27,9 +27,9 @@ class PriorSequences:
         """The last layer's output (P, 1, W) of the codes `x` (P, 1, W) of this step."""
         return self.prior.transformer.step(x, self._past, self.num_steps)
 
-    def append(self, codes: Tensor) -> None:
-        """Let the sequences go on with `codes` (P)."""
-        self._last = codes
+    def append(self, indices: Tensor) -> None:
+        """Let the sequences go on with `indices` (P)."""
+        self._last = indices
         self.num_steps += 1
 
     def keep(self, rows: Tensor) -> None:

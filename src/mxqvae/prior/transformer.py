@@ -142,15 +142,15 @@ class Prior(nn.Module):
         """Mean nats of the codes `targets` (B, T) as drawn, from the last layer's output (B, T, W)."""
         sums = [
             nats
-            for positions, codes in _stretches(self.config)
-            for nats in self._sums_of_nats(hidden[:, positions], targets[:, positions], codes)
+            for positions, choices in _stretches(self.config)
+            for nats in self._sums_of_nats(hidden[:, positions], targets[:, positions], choices)
         ]
         return torch.stack(sums).sum() / (targets != _UNCOUNTED).sum()
 
-    def _sums_of_nats(self, hidden: Tensor, targets: Tensor, codes: range) -> Iterator[Tensor]:
-        """Nats of `targets` (B, n), each one of `codes`, from the last layer's output (B, n, W)."""
-        weight = self.head.weight[codes.start : codes.stop]
-        targets = torch.where(targets == _UNCOUNTED, targets, targets - codes.start)
+    def _sums_of_nats(self, hidden: Tensor, targets: Tensor, choices: range) -> Iterator[Tensor]:
+        """Nats of `targets` (B, n), each one of `choices`, from the last layer's output (B, n, W)."""
+        weight = self.head.weight[choices.start : choices.stop]
+        targets = torch.where(targets == _UNCOUNTED, targets, targets - choices.start)
         # A few sequences at a time: the logits of all would not fit the cache.
         for few, wanted in zip(
             hidden.split(SEQUENCES_AT_A_TIME), targets.split(SEQUENCES_AT_A_TIME), strict=True

@@ -29,6 +29,8 @@ from mxqvae.results import (
 
 PAGES = ("README.md", "docs/*.md", "results/*.md", "src/mxqvae/weights/*/*.md")
 """Where the repository may have tables."""
+SHIPPED = ("caption-mnist-cpu", "pairs-cpu")
+"""Recipes of the weights in the package, whose cards tell their own runs."""
 
 
 def find_pages(repository: Path) -> list[Path]:
@@ -117,6 +119,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "goals-count": render_count(*goals),
         "pairs-goals": render_pairs_goals(pairs),
         "runs": render_runs(results),
+        **{f"runs-{name}": render_runs([run for run in results if run.recipe == name]) for name in SHIPPED},
     }
 
 

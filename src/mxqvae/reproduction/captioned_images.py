@@ -25,7 +25,7 @@ from mxqvae.results import PairsUsed
 NUM_SAMPLES = 1000
 """Pairs that are sampled and scored; how many the paper scored is not known."""
 NUM_PICTURED = 32
-_BUILDERS = "as `mxqvae data folder`, `flowers102`, `cub200` and `coco` build them"
+_BUILDERS = "as `mxqvae data folder`, `flowers102`, `cub200`, `coco` and `emoji` build them"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,9 @@ class CaptionedImagesReproduction(Reproduction):
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.-]*", self.data_set):
-            raise MxqvaeError(f"data_set {self.data_set!r} names files; take letters, digits, dots, - and _")
+            raise MxqvaeError(
+                f"--data-set {self.data_set!r} names files; use letters, digits, dots, - and _ alone"
+            )
 
     @property
     def data_folder(self) -> Path:

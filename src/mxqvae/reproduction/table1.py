@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mxqvae.data import colour_degree, degree
+from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.correlation import score_correlation
 from mxqvae.evaluation.degree_sheet import write_degree_sheet
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
-from mxqvae.recipes import fitting_recipe
+from mxqvae.recipes import RECIPES, fitting_recipe
 from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
 from mxqvae.reproduction.rows import (
     TABLE1_EXTRA_ROWS,
@@ -65,6 +66,8 @@ class CaptionedImagesTable1Reproduction(CaptionedImagesReproduction):
             MxqvaeError: No row of that name, no recipe for it or one for Caption MNIST, or no data set.
         """
         row = find_row(self.rows, name)
+        if row.recipe not in RECIPES:
+            raise MxqvaeError(f"--recipe {self.recipe} has no row {name}; take photos-cpu or pairs-cpu")
         self.check_splits("train", "test")
         fitting_recipe(self.data, self.recipe)
         sets = degree_step(self, colour_degree.build_colour_degree_sets, colour_degree.VERSION)

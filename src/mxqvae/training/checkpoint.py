@@ -49,7 +49,7 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Optimizer, identity
         ) from None
     if metadata.get("identity") != identity:
         raise MxqvaeError(
-            f"checkpoint {path} belongs to a run with other settings; "
+            f"checkpoint {path} belongs to a run with other settings or on other data; "
             "delete it to train from the start, or train into another folder"
         )
     weights = {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}

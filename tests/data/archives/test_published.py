@@ -98,12 +98,13 @@ class TestFetched:
         with pytest.raises(MxqvaeError) as refusal:
             find(None, (PICTURES._replace(urls=urls), NAMES))
         message = str(refusal.value)
-        assert message.startswith("Pictures is not at hand, and pictures.tgz could not be fetched:")
+        assert message.startswith("Pictures is not at hand, and pictures.tgz could not be fetched (")
         assert f"{urls[0]}: a page came in its place" in message
         assert f"{urls[1]}: {cache / 'pictures.tgz'}: truncated or altered (MD5" in message
         assert f"{urls[2]}: HTTP Error 404" in message
         assert "names.mat (from https://example.org/names)" in message
-        assert f"Put them in {cache}, or in a folder of your choice and name it with --archives." in message
+        assert f"put these files into {cache} or a folder named by --archives: " in message
+        assert "\n" not in message
         assert not (cache / "pictures.tgz").exists()
 
     def test_an_altered_file_in_the_cache_is_refused(self, cache: Path):

@@ -15,7 +15,7 @@ def test_spellings(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("class_00001\nclass_00012\n", "line 2: no class 'class_00012'; mend the line"),
+        ("class_00001\nclass_00012\n", "line 2: no class 'class_00012'; fix the line"),
         ("roses\n", "line 1: no class 'roses'"),
         ("\n", "lists no classes"),
         ("1\n2\n", "lists all classes; list some of them"),

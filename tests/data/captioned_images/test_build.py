@@ -330,7 +330,7 @@ class TestRefused:
         pairs = [*colours, SourcePair("half.png", colours[0].image[:50], ("x",))]  # type: ignore[index]
         strict = CaptionedImagesConfig(image_size=16, strict=True)
         with pytest.raises(
-            MxqvaeError, match=r"half\.png: image is damaged .*; mend it, or leave out --strict"
+            MxqvaeError, match=r"half\.png: image is damaged .*; fix it, or leave out --strict"
         ):
             build(listed(pairs), tmp_path / "out", strict)
         assert not list(tmp_path.iterdir())
@@ -372,16 +372,16 @@ class TestRefused:
         for pairs, message in (
             (
                 images,
-                r"no training image has a caption \(\d\d images without caption such as \d+\.png\), and ",
+                r"no training image has a caption \(\d\d images without caption such as \d+\.png\); name ",
             ),
             (
                 alone,
-                r"no training image .* \(\d captions without image such as alone \d\), and training needs ",
+                r"no training image .* \(\d captions without image such as alone \d\); name both files alike",
             ),
             ([*images, *alone], r"no training image .* \(\d\d images .*, \d captions without image such as "),
             (
                 [whole, *images, *alone],
-                r"no training image has a caption .*; give both halves of a pair one name",
+                r"no training image has a caption .*; name both files alike",
             ),
         ):
             with pytest.raises(MxqvaeError, match=message):

@@ -39,12 +39,14 @@ def test_all_splits_are_streamed(tmp_path: Path, examples: list[Any], image_byte
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MxqvaeError, match=r"user/pets is read with the library datasets; .*'mxqvae\[hub\]'"):
+    with pytest.raises(
+        MxqvaeError, match=r"user/pets: no such file or folder; a data set on Hugging Face .*'mxqvae\[hub\]'"
+    ):
         HubDataset("user/pets", AskedColumns())
 
 
 def test_a_name_that_is_not_there(tmp_path: Path):
     with pytest.raises(
-        MxqvaeError, match=r"data set nobody/nothing: not opened .*; check its name and the network"
+        MxqvaeError, match=r"nobody/nothing: no such file or folder, nor .*; check the name and the network"
     ):
         HubDataset("nobody/nothing", AskedColumns())

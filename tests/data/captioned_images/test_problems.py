@@ -24,7 +24,7 @@ def test_counts_and_lines(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ProblemKind)
 def test_strict_stops_on_every_kind(tmp_path: Path, kind: ProblemKind):
-    message = f"a.png: {kind.title} (why); mend it, or leave out --strict (then: {kind.remedy})"
+    message = f"a.png: {kind.title} (why); fix it, or leave out --strict (then: {kind.remedy})"
     with (
         open_problem_log(tmp_path / "problems.jsonl", strict=True) as log,
         pytest.raises(MxqvaeError, match=re.escape(message)),

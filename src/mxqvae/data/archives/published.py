@@ -118,14 +118,11 @@ def _find_or_fetch(files: Sequence[PublishedFile], cache: Path, title: str, prog
         elif failures := _fetch(file, path, progress):
             # No other is tried: without a network, each would take its time to fail.
             needed = [file for file in files if not (cache / file.name).is_file()]
-            lines = [
-                f"{title} is not at hand, and {file.name} could not be fetched:",
-                *(f"  {failure}" for failure in failures),
-                "Get these files:",
-                *(f"  {_described(file)}" for file in needed),
-                f"Put them in {cache}, or in a folder of your choice and name it with --archives.",
-            ]
-            raise MxqvaeError("\n".join(lines))
+            raise MxqvaeError(
+                f"{title} is not at hand, and {file.name} could not be fetched ({'; '.join(failures)}); put "
+                f"these files into {cache} or a folder named by --archives: "
+                f"{'; '.join(map(_described, needed))}"
+            )
     return [cache / file.name for file in files]
 
 

@@ -32,7 +32,7 @@ def read_test_classes(path: Path, class_numbers: Collection[int]) -> frozenset[i
         digits = re.search(r"\d+", line)
         if digits is None or int(digits[0]) not in class_numbers:
             raise MxqvaeError(
-                f"--test-classes {path}, line {number}: no class {line.strip()!r}; mend the line"
+                f"--test-classes {path}, line {number}: no class {line.strip()!r}; fix the line"
             )
         listed.add(int(digits[0]))
     if not listed or len(listed) == len(set(class_numbers)):

@@ -123,7 +123,7 @@ def _collect(
     if not collection.count(TRAIN) and any(map(collection.count, SPLITS)):
         raise MxqvaeError(
             f"{source.layout}: the splits that the source names hold no image for training; leave out "
-            "--split-column, or deal others with --new-splits"
+            "--split-column, or draw others at random with --new-splits"
         )
     if not collection.count(TRAIN):
         counts = problems.counts()
@@ -145,8 +145,8 @@ def _no_whole_pair(layout: str, collection: PairCollection) -> MxqvaeError:
     }
     met = ", ".join(f"{len(names):,} {what} such as {names[0]}" for what, names in halves.items() if names)
     return MxqvaeError(
-        f"{layout}: no training image has a caption ({met}), and training needs whole pairs; give both "
-        "halves of a pair one name, or name the columns: mxqvae data folder -h"
+        f"{layout}: no training image has a caption ({met}); name both files alike (1.jpg and 1.txt), add a "
+        "metadata.csv with file_name,caption, or see `mxqvae data folder --help`"
     )
 
 

@@ -114,9 +114,9 @@ class CaptionList:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise MxqvaeError(f"{self.where}, line {number}: not JSON ({error}); mend the line") from None
+                raise MxqvaeError(f"{self.where}, line {number}: not JSON ({error}); fix the line") from None
             if not isinstance(row, dict):
-                raise MxqvaeError(f"{self.where}, line {number}: not a JSON object; mend the line")
+                raise MxqvaeError(f"{self.where}, line {number}: not a JSON object; fix the line")
             yield number, row
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -132,7 +132,7 @@ class CaptionList:
                     )
                 yield reader.line_num, row
         except csv.Error as error:
-            raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; mend the line") from None
+            raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; fix the line") from None
 
 
 def _top(name: str) -> str:

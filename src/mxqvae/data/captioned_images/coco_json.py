@@ -49,7 +49,7 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
     try:
         tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raise MxqvaeError(f"{where}: not JSON ({error}); mend it") from None
+        raise MxqvaeError(f"{where}: not JSON ({error}); fix it") from None
     try:
         names = {image["id"]: str(image["file_name"]) for image in tree["images"]}
         captions: dict[str, list[str]] = {name: [] for name in names.values()}

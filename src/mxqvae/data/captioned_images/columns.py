@@ -133,8 +133,8 @@ def asked_column(names: Sequence[str], name: str | None, role: str, table: str) 
 
 def _none_found(names: Sequence[str], role: str, table: str) -> MxqvaeError:
     return MxqvaeError(
-        f"{table}: no {role} column found among {', '.join(names)}; name it with --{role}-column (of a list, "
-        "the first line names the columns, in UTF-8)"
+        f"{table}: no {role} column found among {', '.join(names)}; name it with --{role}-column (a .csv or "
+        ".tsv names its columns in the first line, in UTF-8)"
     )
 
 

@@ -69,13 +69,18 @@ def _open_folder(folder: Path, asked: AskedColumns, images: Path | None) -> Pair
         return MetadataFiles(lists, asked, images)
     if lists:
         raise MxqvaeError(
-            f"{folder}: holds {', '.join(path.name for path in lists)}; give one of them as path"
+            f"{folder}: holds {', '.join(path.name for path in lists)}; give one of them as PATH"
         )
     if shards := sorted(path for path in folder.iterdir() if path.is_file() and is_tar_name(path.name)):
         return _open_tars(shards, asked)
     if any(is_image_name(path.name) for path in walk_files(folder)):
         _refuse_columns(asked, TextFiles.layout)
         return TextFiles(folder)
+    if images is not None:
+        raise MxqvaeError(
+            f"--images goes with a list, parquet or COCO file, and {folder} holds none; for .txt captions, "
+            "give the folder that holds both them and the images"
+        )
     raise MxqvaeError(
         f"{folder}: no captioned images in it; looked for metadata.jsonl, metadata.csv, captions.jsonl, "
         "captions.txt with columns, one other *.jsonl, *.csv or *.tsv, *.parquet, *.tar and images; of COCO, "

@@ -30,14 +30,16 @@ class HubDataset:
             import datasets
         except ImportError:
             raise MxqvaeError(
-                f"{name} is read with the library datasets; install it: pip install 'mxqvae[hub]'"
+                f"{name}: no such file or folder; a data set on Hugging Face takes the library datasets: "
+                "pip install 'mxqvae[hub]'"
             ) from None
         try:
             splits: Any = datasets.load_dataset(name, streaming=True)
         except Exception as error:  # the library raises many kinds, those of its network layer among them
             reason = str(error).partition("\n")[0]
             raise MxqvaeError(
-                f"data set {name}: not opened ({reason}); check its name and the network"
+                f"{name}: no such file or folder, nor a data set on Hugging Face within reach ({reason}); "
+                "check the name and the network"
             ) from None
         self._name = name
         self._asked = asked

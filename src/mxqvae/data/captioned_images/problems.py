@@ -19,7 +19,7 @@ class ProblemKind(Enum):
 
     MISSING = (
         "image file is missing",
-        "left out: give names with endings, or their folder by --images",
+        "left out: name files with their endings, or their folder with --images",
     )
     BROKEN = ("image is damaged or of an unknown format", "left out")
     HEIC = ("image is HEIC, a format of phones", "left out: pip install 'mxqvae[heic]'")
@@ -86,7 +86,7 @@ class ProblemLog:
         kind, name, detail = problem
         if self._strict:
             said = f"{kind.title} ({detail})" if detail else kind.title
-            raise MxqvaeError(f"{name}: {said}; mend it, or leave out --strict (then: {kind.remedy})")
+            raise MxqvaeError(f"{name}: {said}; fix it, or leave out --strict (then: {kind.remedy})")
         self._nums[kind] += 1
         if len(self._examples[kind]) < NUM_EXAMPLES:
             self._examples[kind].append(name)

@@ -153,7 +153,7 @@ def _json_object(content: bytes, name: str) -> dict[str, Any]:
     try:
         row = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raise MxqvaeError(f"{name}.json: not JSON ({error}); mend it") from None
+        raise MxqvaeError(f"{name}.json: not JSON ({error}); fix it") from None
     if not isinstance(row, dict):
-        raise MxqvaeError(f"{name}.json: not a JSON object; mend it")
+        raise MxqvaeError(f"{name}.json: not a JSON object; fix it")
     return row
