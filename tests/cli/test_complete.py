@@ -164,7 +164,7 @@ def test_fields_of_the_search(run: Run, tiny_model: Path, tmp_path: Path, monkey
         (("--caption", "This is red 7.", "--seed", -1), "--seed must be at least 0, got -1"),
         (("--image", "PICTURE", "--caption", "This is red 7."), "the whole pair is given"),
         (("--image", "PICTURE", "--hide", "0,0,64,64"), "nothing of the pair is given"),
-        (("--image", "PICTURE", "--hide", "0,0,five"), "hidden rectangle '0,0,five'"),
+        (("--image", "PICTURE", "--hide", "0,0,five"), "--hide '0,0,five'"),
         (("--image", "./no/such.png"), "no/such.png: No such file or directory"),
         (("--image", "PICTURE", "--mask", "./no/such.png"), "no/such.png: No such file or directory"),
         (("--pairs", "./no/such"), "no/such is not a folder"),
