@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mxqvae.autoencoder.image import check_image_size
 from mxqvae.autoencoder.kinds import Autoencoder
 from mxqvae.config import to_json
 from mxqvae.data.batch import PairBatch, to_bytes
@@ -47,11 +48,7 @@ def encode_pairs(
     if not len(pairs):
         raise MxqvaeError("no pair with both an image and a caption; give a split that has some")
     size, shape = autoencoder.config.image_size, pairs.shape(tokenizer)
-    if shape.image_size != size:
-        raise MxqvaeError(
-            f"images of {shape.image_size} x {shape.image_size} pixels, the model takes {size} x {size}; "
-            f"give other weights (--weights), or a data set built with --image-size {size}"
-        )
+    check_image_size(shape.image_size, shape.image_size, size)
     token_ids = tokenizer.encode(pairs.captions)
     images_of = images_of or pairs.images_of
     device = find_device()

@@ -217,7 +217,7 @@ def test_the_identity_is_that_of_the_weights(auditor: PairAuditor, tiny_generato
 
 
 def test_images_of_another_size_are_refused(auditor: PairAuditor, right: PairDataset):
-    with pytest.raises(MxqvaeError, match="images of 32 x 64 pixels, these weights read 64 x 64; resize"):
+    with pytest.raises(MxqvaeError, match="images of 32 x 64 pixels, the model takes 64 x 64; give"):
         auditor.audit(right.images[:2, :, :32], right.captions[:2])
     with pytest.raises(MxqvaeError, match="images of 64 x 32 pixels"):
         auditor.heat_map(right.images[0, :32], right.captions[0])

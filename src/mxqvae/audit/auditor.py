@@ -34,7 +34,7 @@ from torch import Tensor
 
 from mxqvae.audit.regions import Region, heat_map, region_of, windows_of
 from mxqvae.audit.words import Word, find_words, in_turns, replace_words, whole_words, word_sums
-from mxqvae.autoencoder.image import hide_unknown, normalise
+from mxqvae.autoencoder.image import check_image_size, hide_unknown, normalise
 from mxqvae.autoencoder.kinds import Autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.data.batch import to_floats
@@ -262,12 +262,7 @@ class PairAuditor:
     def _check_size(self, images: Tensor) -> None:
         """Refuse images (..., H, W, 3) that the model does not read."""
         height, width = images.shape[-3:-1]
-        size = self.image_size
-        if (height, width) != (size, size):
-            raise MxqvaeError(
-                f"images of {width} x {height} pixels, these weights read {size} x {size}; resize the images "
-                "or give other weights"
-            )
+        check_image_size(width, height, self.image_size)
 
     def _find_words(self, captions: Sequence[str]) -> list[list[Word]]:
         located = self.tokenizer.locate(captions)

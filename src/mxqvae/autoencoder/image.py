@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mxqvae.config import configuration
+from mxqvae.errors import MxqvaeError
 from mxqvae.layers.convolution import DownsamplingConvolution, ResidualBlock, UpsamplingConvolution
 
 
@@ -91,6 +92,19 @@ class ImageDecoder(nn.Module):
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
+
+
+def check_image_size(width: int, height: int, size: int) -> None:
+    """Refuse images of `width` x `height` pixels where a model takes `size` x `size`.
+
+    Raises:
+        MxqvaeError: Says what to give instead.
+    """
+    if (width, height) != (size, size):
+        raise MxqvaeError(
+            f"images of {width} x {height} pixels, the model takes {size} x {size}; give other weights "
+            f"(--weights), or a data set built with --image-size {size}"
+        )
 
 
 def normalise(images: Tensor) -> Tensor:

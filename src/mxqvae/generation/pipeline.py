@@ -21,6 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from mxqvae.autoencoder.image import check_image_size
 from mxqvae.autoencoder.kinds import Autoencoder, AutoencoderConfig, build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAE
 from mxqvae.config import configuration, from_json, to_json
@@ -291,11 +292,8 @@ class PairGenerator:
 
     def _check_pairs(self, images: np.ndarray, captions: list[str]) -> None:
         size = self.autoencoder.config.image_size
-        if images.ndim == 4 and images.shape[1:3] != (size, size):
-            raise MxqvaeError(
-                f"images of {images.shape[2]} x {images.shape[1]} pixels, the model takes {size} x {size}; "
-                f"give other weights (--weights), or a data set built with --image-size {size}"
-            )
+        if images.ndim == 4:
+            check_image_size(images.shape[2], images.shape[1], size)
         if not captions or images.shape != (len(captions), size, size, 3) or images.dtype != np.uint8:
             raise MxqvaeError(
                 f"{len(captions)} captions need as many images of {size} x {size} pixels, "

@@ -1,6 +1,5 @@
 """Recipes: named runs. Each holds the presets of both stages and how long they learn."""
 
-import difflib
 from pathlib import Path
 
 from mxqvae.data.caption_mnist import Manifest
@@ -22,9 +21,7 @@ def find_recipe(name: str) -> Recipe:
         MxqvaeError: There is none; lists those there are.
     """
     if name not in RECIPES:
-        close = difflib.get_close_matches(name, RECIPES, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(RECIPES)}"
-        raise MxqvaeError(f"unknown recipe {name!r}; {remedy}")
+        raise MxqvaeError(f"unknown recipe {name!r}; choose from {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
