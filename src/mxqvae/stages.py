@@ -40,7 +40,7 @@ from mxqvae.prior.transformer import Prior
 from mxqvae.progress import Progress
 from mxqvae.recipes.recipe import Recipe
 from mxqvae.training.loop import TrainingConfig, train, within_epochs
-from mxqvae.training.processes import companions, process_rank, wait_for_all
+from mxqvae.training.processes import companions, num_processes, process_rank, wait_for_all
 
 VALIDATED_AT_A_TIME = 64
 NUM_PICTURED = 8
@@ -90,7 +90,7 @@ def train_autoencoder(
             len(pairs),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, learned_from),
+            identity=_identity(config, training, learned_from),
             description="train autoencoder",
             progress=progress,
             on_checkpoint=picture,
@@ -144,6 +144,9 @@ def train_prior(
     model = Prior(config)
     # A prior that has hardly learned anything draws nothing that fits: its pictures show what it draws.
     generator = PairGenerator(tokenizer, autoencoder, model, recipe.generation.without_redraws())
+    generator.sample(
+        1, generation=recipe.generation
+    )  # draws nothing, but refuses a recipe of another stage 1
 
     def picture(step: int) -> None:
         sampled = next(generator.sample(2 * NUM_PICTURED))
@@ -157,7 +160,7 @@ def train_prior(
             len(indices),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, _digest(indices)),
+            identity=_identity(config, training, _digest(indices)),
             description="train prior",
             progress=progress,
             on_checkpoint=picture,
@@ -215,7 +218,7 @@ def train_reader(
             len(pairs.indices),
             training,
             run,
-            identity=_identity(config, training, recipe.num_processes, learned_from),
+            identity=_identity(config, training, learned_from),
             description="train reader",
             progress=progress,
             on_checkpoint=picture,
@@ -249,7 +252,8 @@ def _reconstruction_sheet(
     autoencoder: Autoencoder, tokenizer: CaptionTokenizer, pairs: PairDataset
 ) -> Image.Image:
     """The first whole pairs, above what stage 1 makes of them."""
-    shown = pairs.whole() if len(pairs.whole()) else pairs
+    whole = pairs.whole()
+    shown = whole if len(whole) else pairs
     rows = torch.arange(min(NUM_PICTURED, len(shown)))
     captions = [shown.captions[row] for row in rows]
     batch = PairBatch(shown.images_of(rows), tokenizer.encode(captions))
@@ -272,9 +276,9 @@ def _max_epochs_of_codes(recipe: Recipe, held_out: CodedPairs) -> int | None:
     return recipe.max_epochs_of_codes if len(held_out.indices) else recipe.max_epochs
 
 
-def _identity(config: Any, training: TrainingConfig, num_processes: int, data: str) -> str:
-    """What a checkpoint belongs to: the settings and the data it was trained on."""
-    settings = {"model": to_tree(config), "training": to_tree(training), "processes": num_processes}
+def _identity(config: Any, training: TrainingConfig, data: str) -> str:
+    """What a checkpoint belongs to: the settings, the processes now at work, and the data."""
+    settings = {"model": to_tree(config), "training": to_tree(training), "processes": num_processes()}
     return json.dumps(settings | {"data": data})
 
 

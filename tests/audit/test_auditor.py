@@ -16,7 +16,7 @@ from mxqvae.data.caption_grammar import QUADRANTS, parse_caption
 from mxqvae.data.degree import read_degree_set
 from mxqvae.data.masking import MaskingConfig
 from mxqvae.data.pairs import PairDataset
-from mxqvae.data.tokenizer import CaptionTokenizer
+from mxqvae.data.tokenizer import SPECIAL_TOKENS, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator
 
@@ -101,6 +101,15 @@ def test_an_image_is_encoded_once_whatever_is_read_of_it(
 
 def test_no_pairs(auditor: PairAuditor):
     assert auditor.audit(torch.empty(0, 64, 64, 3, dtype=torch.uint8), []) == []
+
+
+def test_what_is_no_pair_is_refused(auditor: PairAuditor, right: PairDataset):
+    with pytest.raises(MxqvaeError, match="2 images and 1 captions; give one for each"):
+        auditor.audit(right.images[:2], right.captions[:1])
+    floats = right.images[:1] / 255
+    for read in (lambda: auditor.audit(floats, right.captions[:1]), lambda: auditor.regions(floats[0], "a")):
+        with pytest.raises(MxqvaeError, match=r"must be torch.uint8, 0 to 255, not torch.float32; convert"):
+            read()
 
 
 def test_the_heat_lies_on_the_slot_that_is_wrong(
@@ -251,6 +260,8 @@ def test_weights_that_never_did_without_a_word_cannot_hide_them(
     untrained = MXQVAE(replace(config, masking=masking))
     with pytest.raises(MxqvaeError, match="no word hidden; leave --hide-words out"):
         PairAuditor(untrained, tiny_generator.tokenizer, hides_words=True)
+    with pytest.raises(MxqvaeError, match="no word hidden; what words cost is not known"):
+        PairAuditor(untrained, tiny_generator.tokenizer).caption_bits(["a"])
 
 
 def test_halves_that_share_nothing_are_refused(auditor: PairAuditor):
@@ -261,9 +272,8 @@ def test_halves_that_share_nothing_are_refused(auditor: PairAuditor):
         PairAuditor(ConcatenatedAutoencoder(ConcatenatedConfig(parts=(image, text))), tokenizer)
 
 
-def test_subwords_and_captions_that_are_cut():
-    captions = ["Two zebras, playing in the snow", "a T-shirt's ball!", "two dogs"]
-    tokenizer = CaptionTokenizer.train_subwords(captions[2:], vocab_size=300, max_length=12)
+def untrained_auditor(tokenizer: CaptionTokenizer) -> PairAuditor:
+    """Of images of 16 pixels and captions of 12 tokens."""
     config = MXQVAEConfig(
         vocab_size=tokenizer.vocab_size,
         caption_length=12,
@@ -273,7 +283,27 @@ def test_subwords_and_captions_that_are_cut():
         joint=None,
         quantizer=QuantizerConfig(num_codes=16, code_size=4),
     )
-    untrained = PairAuditor(MXQVAE(config), tokenizer)
+    return PairAuditor(MXQVAE(config), tokenizer)
+
+
+def test_pieces_of_a_wrong_word_that_are_right_stay(monkeypatch: pytest.MonkeyPatch):
+    tokenizer = CaptionTokenizer.train_subwords(["a win", "a grin"], vocab_size=280, max_length=12)
+    true, said = "a grinning", "a winking"
+    pieces = [tokenizer.encode([caption])[0] for caption in (true, said)]
+    words = [int((row >= len(SPECIAL_TOKENS)).sum()) for row in pieces]
+    same = pieces[0][: max(words)] == pieces[1][: max(words)]
+    assert words[0] == words[1]
+    assert same[1:].any()  # a piece that both words share, at the same place
+    shares = torch.full((12, tokenizer.vocab_size), -9.0).scatter(1, pieces[0][:, None], -0.1)
+    monkeypatch.setattr(PairAuditor, "_log_shares", lambda *_: shares.expand(BLOCK_SIZE, -1, -1))
+    (audited,) = untrained_auditor(tokenizer).audit(torch.zeros(1, 16, 16, 3, dtype=torch.uint8), [said])
+    assert audited.proposed_caption == true
+
+
+def test_subwords_and_captions_that_are_cut():
+    captions = ["Two zebras, playing in the snow", "a T-shirt's ball!", "two dogs"]
+    tokenizer = CaptionTokenizer.train_subwords(captions[2:], vocab_size=300, max_length=12)
+    untrained = untrained_auditor(tokenizer)
     pairs = untrained.audit(torch.zeros(3, 16, 16, 3, dtype=torch.uint8), captions)
     first = [word.text_in(captions[0]) for word in pairs[0].words]
     assert first[:2] == ["Two", "zebras"]

@@ -67,11 +67,15 @@ class Knowing(PairAuditor):
         for image, caption, spans in zip(images, captions, self.tokenizer.locate(captions), strict=True):
             true = self.truth[key_of(image, caption)]
             words = find_words(caption, spans)
-            texts = re.findall(r"\w+|[^\w\s]+", true)
+            texts = re.findall(r"\w+|[^\w\s]", true)
             bits = [9.0 * (word.text_in(caption) != text) for word, text in zip(words, texts, strict=True)]
             self.num_wrong += caption != true
             audited.append(AuditedPair(sum(bits), words, bits, true if self.num_wrong % 2 else caption))
         return audited
+
+    @property
+    def can_hide_words(self) -> bool:
+        return True
 
     def caption_bits(self, captions: Sequence[str]) -> Tensor:
         return torch.zeros(len(captions))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mxqvae.autoencoder.image import ImageConfig
 from mxqvae.autoencoder.losses import AutoencoderLosses
 from mxqvae.autoencoder.mxqvae import MXQVAE, MXQVAEConfig
-from mxqvae.autoencoder.quantizer import QuantizerConfig
+from mxqvae.autoencoder.quantizer import AveragingVectorQuantizer, QuantizerConfig
 from mxqvae.autoencoder.text import ConvolutionalTextConfig
 from mxqvae.data.batch import PairBatch
 from mxqvae.data.masking import MaskingConfig
@@ -110,6 +110,12 @@ class TestEncodingAndDecoding:
         model, batch = MXQVAE(config()), pairs(3)
         alone = PairBatch(batch.images[1:2], batch.token_ids[1:2])
         torch.testing.assert_close(latents_of(model, batch)[1:2], latents_of(model, alone))
+
+    def test_codes_start_at_either_half_equally_often(self):
+        quantizer = MXQVAE(config(quantizer=AVERAGING)).quantizer
+        assert isinstance(quantizer, AveragingVectorQuantizer)
+        halves = quantizer.position_weights.split([16, 4])
+        assert [float(half.sum()) for half in halves] == pytest.approx([1, 1])
 
     def test_image_latents_come_first(self):
         model, batch = MXQVAE(config(joint=None)), pairs(1)

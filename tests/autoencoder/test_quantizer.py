@@ -207,10 +207,13 @@ class TestAveraging:
         quantizer = averaging()
         quantizer(latents_of(2))
         far = 100 + latents_of(2)
-        for _ in range(40):
+        quantizer(far)
+        before = quantizer.codebook.clone()
+        for _ in range(300):
             quantizer(far)
         dead = quantizer.codebook.norm(dim=1) < 50
         assert 0 < int(dead.sum()) < 10
+        torch.testing.assert_close(quantizer.codebook[dead], before[dead])
 
 
 class TestPerplexity:

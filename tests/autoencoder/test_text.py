@@ -78,6 +78,12 @@ def test_latents_that_do_not_fit_the_caption_are_refused(kind: Any):
         MXQVAEConfig(vocab_size=VOCAB_SIZE, caption_length=LENGTH, text=kind(num_latents=39))
 
 
+@pytest.mark.parametrize("widths", [(8,), (), (8, 0, 8)])
+def test_widths_without_a_convolution_or_channels_are_refused(widths: tuple[int, ...]):
+    with pytest.raises(ValidationError, match="widths"):
+        ConvolutionalTextConfig(widths=widths)
+
+
 class TestConvolutional:
     def test_the_paper_s_kernels(self):
         lengths = {(64, 8): 15, (68, 16): 14, (80, 20): 16}

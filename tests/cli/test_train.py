@@ -35,7 +35,8 @@ def test_a_finished_run_is_not_run_again(
     assert code == 0
     finished, following = out.splitlines()
     assert finished.endswith(f": {model}")
-    assert following.startswith(f"Next: mxqvae train prior --data {caption_mnist_small} --out {model}, or")
+    same = f"--recipe tiny --data {caption_mnist_small} --out {model}"
+    assert following.startswith(f"Next: mxqvae train prior {same}, or")
     assert (model / "autoencoder" / "model.safetensors").read_bytes() == weights
 
 
@@ -207,13 +208,15 @@ class TestPairs:
             assert run("train", stage, *command)[0] == 0
         assert [(recipe.max_epochs, recipe.max_epochs_of_codes) for recipe in asked] == [(1, 1), (None, None)]
 
-    def test_a_batch_with_nothing_for_a_process_is_refused(
+    def test_a_batch_that_two_processes_cannot_share_equally_is_refused(
         self, run: Run, caption_mnist_small: Path, tmp_path: Path
     ):
         command = ("--recipe", "caption-mnist-cpu", "--data", caption_mnist_small, "--out", tmp_path / "out")
-        code, _, err = run("train", "autoencoder", *command, "--set", "batch_size=1")
-        assert (code, "batch_size 1 leaves a process without a pair; give at least 2" in err) == (2, True)
-        assert err.count("\n") == 1
+        for size in (1, 3):
+            code, _, err = run("train", "autoencoder", *command, "--set", f"batch_size={size}")
+            assert code == 2
+            assert f"batch_size {size} does not divide among 2 processes; give a multiple of 2\n" in err
+            assert err.count("\n") == 1
         assert not (tmp_path / "out").exists()
 
 

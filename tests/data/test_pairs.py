@@ -163,6 +163,12 @@ class TestSeveralCaptions:
         assert pairs.captions == ["A cat.", "A pet.", "A dog."]
         assert pairs.image_numbers.tolist() == [0, 0, 2]
 
+    def test_spaces_alone_are_no_caption(self, write: Write):
+        columns = self.columns() | {"captions": [[" ", "A cat."], ["\n"], [""], ["A dog."]]}
+        pairs = PairDataset.from_parquet(write(columns), "train")
+        assert pairs.captions == ["A cat.", "", "", "A dog."]
+        assert PairDataset(pairs.images, [" "] * 3).whole().captions == []
+
     def test_whole_pairs_keep_their_slots(self, caption_mnist_small: Path):
         pairs = PairDataset.from_parquet(caption_mnist_small, "test")
         assert pairs.whole().slots == pairs.slots

@@ -131,6 +131,9 @@ def test_messages(tiny_generator: PairGenerator, few_pairs: PairDataset):
     unknown = PairDataset(few_pairs.images, few_pairs.captions)
     with pytest.raises(MxqvaeError, match="pairs without slots; give a data set that"):
         measure_completion(tiny_generator, unknown, TruthReader(few_pairs))
+    partly = PairDataset(few_pairs.images, few_pairs.captions, [(), *(few_pairs.slots or [])[1:]])
+    with pytest.raises(MxqvaeError, match="pairs without slots; give a data set that"):
+        measure_completion(tiny_generator, partly, TruthReader(few_pairs))
     one = PairDataset(few_pairs.images[:1], few_pairs.captions[:1], (few_pairs.slots or [])[:1])
     with pytest.raises(MxqvaeError, match="1 pairs to complete; give two or more"):
         measure_completion(tiny_generator, one, TruthReader(few_pairs))

@@ -175,6 +175,14 @@ class TestKinds:
         assert kinds_of(captions, test) == Kinds(["Single", None, "Quad1"], ["Single", "Quad2"])
         assert kinds_of(captions, PairDataset(images, ["a", "b"])) is None
 
+    def test_pairs_without_slots_count_among_all(self):
+        images = torch.randint(0, 256, (2, 8, 8, 3), dtype=torch.uint8)
+        test = PairDataset(images, ["a", "b"], [(Slot("centre", 1, "red"),), ()])
+        kinds = kinds_of(["This is red 7.", "A bird."], test)
+        assert kinds == Kinds(["Single", None], ["Single", None])
+        score = measure_memorization(images, images, images, kinds=kinds)
+        assert score.nearer_than_p05_of_kind == 0
+
 
 class TestSheet:
     def test_the_nearest_come_first_each_beside_its_training_pair(self):

@@ -1,5 +1,6 @@
 import pytest
 
+from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.slot_words import check_slots, colours_alone, compare, digits_and_colours
 
@@ -31,6 +32,18 @@ def test_words_come_back_at_their_own_place(returned: str, slots: list[list[bool
     compared = compare(PHOTO, returned, colours_alone)
     assert compared.slots == slots
     assert (sum(compared.others), len(compared.others)) == (num_others, 7)
+
+
+@pytest.mark.parametrize(
+    "caption", ["A flower ( yellow ) , with red petals .", 'A "white" , red and pink flower ... .']
+)
+def test_marks_may_come_back_without_the_space_between_them(caption: str):
+    tokenizer = CaptionTokenizer.train_subwords([caption], vocab_size=300, max_length=40)
+    (returned,) = tokenizer.decode(tokenizer.encode([caption]))
+    assert returned != caption
+    compared = compare(caption, returned, colours_alone)
+    assert all(all(slot) for slot in compared.slots)
+    assert all(compared.others)
 
 
 def test_both_words_of_a_slot_are_told():

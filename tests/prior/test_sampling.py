@@ -145,6 +145,9 @@ class TestSampling:
         assert [len(block) for block in blocks] == [24, 64, 12]
         assert all(block.shape[1] == 6 and block.dtype == torch.int64 for block in blocks)
 
+    def test_samples_can_be_changed(self):
+        samples(1)[:, 0] = 1
+
     def test_a_sample_is_the_same_whatever_it_is_drawn_with(self):
         assert samples(1, first=17).equal(samples(256)[17:18])
 

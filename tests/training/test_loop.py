@@ -228,6 +228,26 @@ class TestCheckpoints:
         run(model, tmp_path, config(num_steps=3), on_checkpoint=look)
         assert seen == [(1, False, True), (2, False, True), (3, False, True)]
 
+    def test_a_slow_look_does_not_come_after_every_step(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        seconds, looks = 0.0, []
+
+        def ten_seconds_a_step(rows: Tensor) -> Tensor:
+            nonlocal seconds
+            seconds += 10
+            return data(rows)
+
+        def look(step: int) -> None:
+            nonlocal seconds
+            seconds += 1_000
+            looks.append(step)
+
+        monkeypatch.setattr(loop.time, "monotonic", lambda: seconds)
+        monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 35)
+        run(Regression(), tmp_path, batch_of=ten_seconds_a_step, on_checkpoint=look)
+        assert looks == [4, 8, 12]
+
     def test_looking_changes_nothing(
         self, whole: Regression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):

@@ -1,25 +1,31 @@
 import importlib
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 import torch.distributed as distributed
 from torch import nn
 
+from mxqvae.errors import MxqvaeError
 from mxqvae.training.processes import average_gradients, companions, num_processes, process_rank
 
 # A module of its own, since a companion is a fresh interpreter that imports what it is to call.
-FIT = """
+COMPANION = """
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.distributed as distributed
 from torch import Tensor, nn
 
+from mxqvae.autoencoder.quantizer import AveragingVectorQuantizer, QuantizerConfig
 from mxqvae.training.loop import TrainingConfig, train
-from mxqvae.training.processes import companions
+from mxqvae.training.processes import companions, process_rank
 
 CONFIG = TrainingConfig(num_steps=5, batch_size=8, learning_rate=0.1, num_warmup_steps=1, bf16=False)
 
@@ -36,6 +42,23 @@ class Regression(nn.Linear):
         return {"total": float(sums.total) / num_steps}
 
 
+def quantize(processes: int) -> list[Tensor]:
+    # The codebook of each process after ten batches of its own.
+    with companions(processes, quantize, processes):
+        torch.manual_seed(process_rank())
+        config = QuantizerConfig(num_codes=32, code_size=4, average_decay=0.5, reset_below=0.5)
+        quantizer = AveragingVectorQuantizer(config, torch.ones(5))
+        for _ in range(10):
+            quantizer(torch.randn(4, 5, 4))
+        codebooks = [torch.empty_like(quantizer.codebook) for _ in range(processes)]
+        distributed.all_gather(codebooks, quantizer.codebook)
+    return codebooks
+
+
+if os.environ.get("ALIVE", str(os.getpid())) != str(os.getpid()):
+    os._exit(1)
+
+
 def fit(folder: Path, processes: int) -> nn.Module:
     torch.manual_seed(0)
     model, data = Regression(3, 1), torch.randn(30, 3)
@@ -46,11 +69,16 @@ def fit(folder: Path, processes: int) -> nn.Module:
 
 
 @pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], nn.Module]:
+def companion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "companion_fit.py").write_text(FIT)
+    (tmp_path / "modules" / "companion.py").write_text(COMPANION)
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
-    return importlib.import_module("companion_fit").fit
+    return importlib.import_module("companion")
+
+
+@pytest.fixture
+def fit(companion: ModuleType) -> Callable[[Path, int], nn.Module]:
+    return companion.fit
 
 
 def test_two_processes_learn_what_one_does(fit: Callable[[Path, int], nn.Module], tmp_path: Path):
@@ -73,6 +101,27 @@ def test_an_error_ends_the_companions(fit: Callable[[Path, int], nn.Module], tmp
 
     with pytest.raises(ZeroDivisionError):
         fail()
+    assert not distributed.is_initialized()
+    assert not multiprocessing.active_children()
+
+
+def test_all_have_the_same_codebook(companion: ModuleType):
+    first, second = companion.quantize(2)
+    assert first.equal(second)
+
+
+def test_a_batch_is_shared_equally_or_refused(fit: Callable[[Path, int], nn.Module], tmp_path: Path):
+    with pytest.raises(MxqvaeError, match="batch_size 8 does not divide among 3 processes; give a multiple"):
+        fit(tmp_path, 3)
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_companion_that_never_comes_is_not_waited_for(
+    fit: Callable[[Path, int], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("ALIVE", str(os.getpid()))
+    with pytest.raises(MxqvaeError, match=r"ended before it began; a script that trains needs"):
+        fit(tmp_path, 2)
     assert not distributed.is_initialized()
     assert not multiprocessing.active_children()
 

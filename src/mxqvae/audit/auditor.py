@@ -157,11 +157,14 @@ class PairAuditor:
             captions: B captions.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode, or images of another size.
+            MxqvaeError: A caption that the tokenizer cannot encode, images of another size or type, or not
+                as many images as captions.
         """
+        if len(images) != len(captions):
+            raise MxqvaeError(f"{len(images)} images and {len(captions)} captions; give one for each")
         if not captions:
             return []
-        self._check_size(images)
+        self._check_images(images)
         token_ids = self.tokenizer.encode(captions)
         words = self._find_words(captions)
         latents, numbers = self._encode_images(images)
@@ -177,8 +180,8 @@ class PairAuditor:
                 contradicted = hidden & (new_odds > CHANGED_ALONE_FROM)
             else:
                 contradicted = hidden & (new_odds > 0) & (odds[doubted] + new_odds > CHANGED_FROM)
-            # One letter of a word is not replaced without the others.
-            changed = whole_words(contradicted, [words[i] for i in doubted.tolist()])
+            # A word is replaced as a whole; pieces of it that are likeliest as they are stay.
+            changed = whole_words(contradicted, [words[i] for i in doubted.tolist()]) & (new_odds > 0)
             proposed[doubted] = torch.where(changed, best, given)
         return [
             self._audited(*pair)
@@ -196,9 +199,9 @@ class PairAuditor:
             One for each window, in row-major order.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size.
+            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size or type.
         """
-        self._check_size(image)
+        self._check_images(image)
         cell = self.autoencoder.config.image.cell_size
         windows = windows_of(self.grid_size)
         hidden = torch.stack([torch.zeros_like(windows[0]), *windows])  # the first hides nothing
@@ -234,7 +237,7 @@ class PairAuditor:
             For each word of the caption G rows of G bits, of which those below 0 vouch for the word.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size.
+            MxqvaeError: A caption that the tokenizer cannot encode, or an image of another size or type.
         """
         return heat_map(self.regions(image, caption), self.grid_size)
 
@@ -245,8 +248,10 @@ class PairAuditor:
         told from the others and never from itself.
 
         Raises:
-            MxqvaeError: A caption that the tokenizer cannot encode.
+            MxqvaeError: A caption that the tokenizer cannot encode, or weights that never did without a word.
         """
+        if not self.can_hide_words:
+            raise MxqvaeError("these weights were trained with no word hidden; what words cost is not known")
         token_ids, words = self.tokenizer.encode(captions), self._find_words(captions)
         rows, hidden = in_turns(words, token_ids.shape[1])
         given = token_ids[rows]
@@ -259,8 +264,10 @@ class PairAuditor:
         )
         return torch.zeros(len(captions)).index_add_(0, rows, bits.masked_fill(~hidden, 0).sum(1))
 
-    def _check_size(self, images: Tensor) -> None:
+    def _check_images(self, images: Tensor) -> None:
         """Refuse images (..., H, W, 3) that the model does not read."""
+        if images.dtype != torch.uint8:
+            raise MxqvaeError(f"images must be torch.uint8, 0 to 255, not {images.dtype}; convert them")
         height, width = images.shape[-3:-1]
         check_image_size(width, height, self.image_size)
 

@@ -47,8 +47,8 @@ class KindAudit:
     """Right pairs, and as many with exactly one wrong slot."""
     roc_auc: float
     """Of the audit's score, in [0, 1]."""
-    caption_alone_roc_auc: float
-    """Of the pseudo-likelihood of the caption without its image."""
+    caption_alone_roc_auc: float | None
+    """Of the pseudo-likelihood of the caption without its image; None of weights that saw no word hidden."""
     contrastive_roc_auc: float | None
     """Of the cosine of a contrastive model; None without one."""
     word_named: float
@@ -128,8 +128,9 @@ def score_kind(
         for words, pair in zip(wrong_words, audited_wrong, strict=True)
     ]
     proposed = [pair.proposed_caption for pair in audited_wrong]
-    alone = [auditor.caption_bits(pairs.captions).numpy() for pairs in (right, wrong)]
-    cosines = None
+    alone = cosines = None
+    if auditor.can_hide_words:
+        alone = [auditor.caption_bits(pairs.captions).numpy() for pairs in (right, wrong)]
     if contrastive is not None:
         cosines = [contrastive.score(pairs.images, pairs.captions).numpy() for pairs in (right, wrong)]
     return KindAudit(
@@ -137,7 +138,7 @@ def score_kind(
         roc_auc=roc_auc(
             *(np.array([pair.score for pair in some]) for some in (audited_right, audited_wrong))
         ),
-        caption_alone_roc_auc=roc_auc(*alone),
+        caption_alone_roc_auc=None if alone is None else roc_auc(*alone),
         contrastive_roc_auc=None if cosines is None else roc_auc(*(-some for some in cosines)),
         word_named=sum(named) / len(wrong),
         slot_corrected=_share(map(_corrects, proposed, wrong.captions, right.captions, repeat(find_slots))),

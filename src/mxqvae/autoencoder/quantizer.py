@@ -15,6 +15,8 @@ from mxqvae.config import configuration
 
 LATENTS_AT_A_TIME = 128
 """Latents whose scores for all codes are held at once: 2,048 codes in one core's cache."""
+SMALLEST_COUNT = 1e-5
+"""Least count by which a sum of latents is divided."""
 CODES_AT_A_TIME = 64
 """Codes of which the largest score is found first: torch finds a maximum fast, and its place slowly."""
 
@@ -131,7 +133,9 @@ class AveragingVectorQuantizer(VectorQuantizer):
             self.counts.lerp_(counts, 1 - keep)
             self.sums.lerp_(sums, 1 - keep)
             self._restart(self.counts < self.config.reset_below, latents)
-            self.codebook.copy_(self.sums / self.counts.clamp_min(1e-5)[:, None])
+            # Of a code that has long won nothing hardly a count is left to divide by: it stays.
+            counted = (self.counts > SMALLEST_COUNT)[:, None]
+            self.codebook.copy_(torch.where(counted, self.sums / self.counts[:, None], self.codebook))
         return latents.new_zeros(())
 
     def _restart(self, dead: Tensor, latents: Tensor) -> None:

@@ -27,7 +27,13 @@ class ConvolutionalTextConfig:
     """Tells the two kinds apart in a config file."""
     num_latents: Annotated[int, Field(ge=1)] = 8
     """Text latents L'."""
-    widths: tuple[int, ...] = (128, 224, 320, 416, 512)
+    widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2)] = (
+        128,
+        224,
+        320,
+        416,
+        512,
+    )
     """Channels from the word embedding through the valid convolutions."""
     mixing_size: Annotated[int, Field(ge=1)] = 32
     """Hidden positions of the layer that mixes all latents of a pair into the text latents."""

@@ -58,14 +58,13 @@ def _print_table(score: "AuditScore") -> None:
         *("Caption corrected", "Right kept"),
     )
     for name, kind in score.kinds.items():
-        contrastive = "–" if kind.contrastive_roc_auc is None else f"{kind.contrastive_roc_auc:.4f}"
+        baselines = (kind.caption_alone_roc_auc, kind.contrastive_roc_auc)
         shares = (kind.word_named, kind.slot_corrected, kind.caption_corrected, kind.right_kept)
         table.add_row(
             name,
             f"{kind.num_pairs:,}",
             f"{kind.roc_auc:.4f}",
-            f"{kind.caption_alone_roc_auc:.4f}",
-            contrastive,
+            *("–" if baseline is None else f"{baseline:.4f}" for baseline in baselines),
             *(f"{share:.4f}" for share in shares),
         )
     print_with(table, [f"{score.pairs_per_second:,.0f} pairs audited a second on this machine."])

@@ -38,7 +38,8 @@ def autoencoder(
     chosen = dataclasses.replace(chosen, autoencoder_training=training, **_bounds_lifted(changes))
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
-    print(f"Next: mxqvae train prior --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
+    same = "" if recipe is None else f" --recipe {recipe}"
+    print(f"Next: mxqvae train prior{same} --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
 
 
 def prior(

@@ -98,7 +98,7 @@ class PairDataset:
             for row, (caption, number) in enumerate(
                 zip(self.captions, self.image_numbers.tolist(), strict=True)
             )
-            if caption and number >= 0
+            if caption.strip() and number >= 0
         ]
         slots = None if self.slots is None else [self.slots[row] for row in rows]
         captions = [self.captions[row] for row in rows]
@@ -230,7 +230,7 @@ def _captions_of(table: pa.Table) -> list[list[str]]:
     if "caption" in table.column_names:
         return [[caption] for caption in table["caption"].to_pylist()]
     rows = table["captions"].to_pylist()
-    return [[caption for caption in captions if caption] or [""] for captions in rows]
+    return [[caption for caption in captions if caption.strip()] or [""] for captions in rows]
 
 
 def _slots_of(row: list[dict[str, Any]]) -> tuple[Slot, ...]:

@@ -79,8 +79,8 @@ class HalvesFound:
 
     num_determined: int
     """Slots that the given part determines."""
-    determined_right: float
-    """Share of them that both halves of the answer have."""
+    determined_right: float | None
+    """Share of them that both halves of the answer have; None without any."""
     num_free: int
     """Other places that the answer's image or caption fills."""
     free_consistent: float | None
@@ -128,7 +128,7 @@ def measure_completion(
     num = len(pairs)
     if not ways:
         raise MxqvaeError(f"no way to complete pairs; give some of {', '.join(WAYS)}")
-    if pairs.slots is None:
+    if pairs.slots is None or not all(pairs.slots):
         raise MxqvaeError("pairs without slots; give a data set that `mxqvae data caption-mnist` built")
     if num < 2:
         raise MxqvaeError(f"{num} pairs to complete; give two or more")
@@ -266,7 +266,7 @@ def _halves_found(
     num_determined = sum(map(len, determined))
     return HalvesFound(
         num_determined=num_determined,
-        determined_right=num_right / num_determined if num_determined else 1.0,
+        determined_right=num_right / num_determined if num_determined else None,
         num_free=num_free,
         free_consistent=num_agree / num_free if num_free else None,
         pairs=score_pairs([ReadPair(*pair) for pair in zip(named, seen, strict=True)]),

@@ -41,8 +41,8 @@ class Kinds(NamedTuple):
 
     samples: Sequence[str | None]
     """Of each sample; None where its caption tells none."""
-    test: Sequence[str]
-    """Of each test image."""
+    test: Sequence[str | None]
+    """Of each test image; None where its pair has no slots."""
 
 
 class FoundNeighbours(NamedTuple):
@@ -149,7 +149,7 @@ def kinds_of(captions: Sequence[str], test: PairDataset) -> Kinds | None:
     read = [parse_caption(caption) for caption in captions]
     return Kinds(
         [None if slots is None else kind_of(slots) for slots in read],
-        [kind_of(slots) for slots in test.slots],
+        [kind_of(slots) if slots else None for slots in test.slots],
     )
 
 
@@ -274,7 +274,7 @@ def _thresholds(samples: Tensor, reference: Tensor, kinds: Kinds, level: float) 
     """For each sample the quantile of the reference's images of its kind, of all where there are none."""
     thresholds = torch.full_like(samples, float(reference.quantile(level)))
     of_reference = kinds.test[: len(reference)]
-    for kind in set(of_reference):
+    for kind in set(of_reference) - {None}:
         same = torch.tensor([other == kind for other in of_reference])
         thresholds[torch.tensor([own == kind for own in kinds.samples])] = reference[same].quantile(level)
     return thresholds

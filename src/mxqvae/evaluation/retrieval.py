@@ -3,8 +3,8 @@
     recall@k = share of captions whose image is among the k nearest of N candidates, the images of N pairs
 
 Candidates with the very same caption count as its own image: nobody could tell them apart. Real held-out
-pairs among as many candidates are the ceiling; captions dealt at random are the floor, k / N but for equal
-captions.
+pairs among as many candidates are the ceiling; captions dealt at random are the floor, at most k / N but for
+equal captions: the image that a caption was taken from is often a candidate too, and stands before its own.
 
 The embedding errs, more so on what it has not seen. So a share alone says little; the share of samples over
 that of real pairs says how much of what the embedding can see of a pair's agreement is in samples.

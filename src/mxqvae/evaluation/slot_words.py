@@ -13,7 +13,8 @@ Slots = list[tuple[int, ...]]
 FindSlots = Callable[[str], Slots]
 """Finds the slots of a caption."""
 
-_WORD = re.compile(r"\w+|[^\w\s]+")
+_WORD = re.compile(r"\w+|[^\w\s]")
+"""A mark stands alone: two that have a space between them in a caption may come back without it."""
 _DIGIT = re.compile(r"\b\d\b")
 _COLOUR = re.compile(rf"\b(?:{'|'.join(COLOURS)})\b", re.IGNORECASE)
 

@@ -109,7 +109,7 @@ def check_sampling(prior: Prior, sampling: SamplingConfig, *, num: int, seed: in
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def draw_samples(
     prior: Prior,
     sampling: SamplingConfig,

@@ -135,7 +135,7 @@ def text_vqvae(pairs: PairShape) -> TextVQVAEConfig:
         latent_size=joint.latent_size,
         text=joint.text,
         # A step has an eighth of the image's latents, so a code that wins an eighth as many is as alive.
-        quantizer=replace(joint.quantizer, reset_below=0.0625),
+        quantizer=replace(joint.quantizer, reset_below=joint.quantizer.reset_below / 8),
     )
 
 
@@ -240,9 +240,9 @@ def short_runs(caption_length: int) -> int:
     )
 
 
-def _num_convolved(caption_length: int, most: int = 20) -> int:
-    """Text codes that the official code's four convolutions can make of a caption, at most `most`."""
-    most = min(most, caption_length - 4)
+def _num_convolved(caption_length: int) -> int:
+    """Text codes that the official code's four convolutions can make of a caption, at most the paper's 20."""
+    most = min(20, caption_length - 4)
     return max(1, most - (most - caption_length) % 4)
 
 
@@ -266,9 +266,9 @@ def cpu_image(pairs: PairShape) -> ImageConfig:
     return ImageConfig(image_size=pairs.image_size, strides=(4, 2), widths=(48, 128), num_residual_blocks=2)
 
 
-def _check_image_size(size: int, cell_size: int = 8) -> None:
-    if size % cell_size:
+def _check_image_size(size: int) -> None:
+    if size % 8:
         raise MxqvaeError(
-            f"images of {size} x {size} pixels; models take multiples of {cell_size}: build the data set "
-            f"with --image-size {max(cell_size, round(size / cell_size) * cell_size)}"
+            f"images of {size} x {size} pixels; models take multiples of 8: build the data set with "
+            f"--image-size {max(8, round(size / 8) * 8)}"
         )

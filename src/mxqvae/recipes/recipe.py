@@ -70,11 +70,12 @@ class Recipe:
     def __post_init__(self) -> None:
         trainings = [self.autoencoder_training, self.prior_training]
         trainings += [] if self.reader is None else [self.reader.training]
-        if (smallest := min(training.batch_size for training in trainings)) < self.num_processes:
-            raise MxqvaeError(
-                f"batch_size {smallest} leaves a process without a pair; give at least {self.num_processes}, "
-                "the processes that share a batch"
-            )
+        for training in trainings:
+            if training.batch_size % self.num_processes:
+                raise MxqvaeError(
+                    f"batch_size {training.batch_size} does not divide among {self.num_processes} processes; "
+                    f"give a multiple of {self.num_processes}"
+                )
 
     def autoencoder_for(self, pairs: PairShape) -> AutoencoderConfig:
         """The autoencoder for pairs of a shape.

@@ -1,6 +1,7 @@
 """One loop for anything with `.loss(batch)`: both stages, and whatever else is a model here.
 
-Batch order, masking and dropout are functions of (seed, step): a resumed run does what it would have done.
+Batch order, masking and dropout are functions of (seed, step): a resumed run does what it would have done,
+but for roundings where it goes on on a GPU or on another machine.
 """
 
 import json
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from mxqvae.config import configuration, override
 from mxqvae.device import find_device, multiplies_bf16, to_device
+from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 from mxqvae.progress import NoProgress, Progress
 from mxqvae.training.checkpoint import CHECKPOINT_FILE, load_checkpoint, save_checkpoint
@@ -133,12 +135,18 @@ def train(
         held_out: Batches that training never sees: the log tells their loss.
 
     Returns:
-        Seconds spent in training, earlier sessions of a resumed run included.
+        Seconds spent in training, checkpoints and earlier sessions of a resumed run included.
 
     Raises:
-        MxqvaeError: The folder's checkpoint is damaged or of another run.
+        MxqvaeError: The folder's checkpoint is damaged or of another run, or the processes cannot share a
+            batch equally.
         KeyboardInterrupt: After a checkpoint was written.
     """
+    if config.batch_size % num_processes():
+        raise MxqvaeError(
+            f"batch_size {config.batch_size} does not divide among {num_processes()} processes; "
+            f"give a multiple of {num_processes()}"
+        )
     writes, device = process_rank() == 0, find_device()
     folder.mkdir(parents=True, exist_ok=True)
     model.to(device)
@@ -178,11 +186,11 @@ def train(
                 advance(config.batch_size, f"loss {log.latest:.4f}")
                 if time.monotonic() - last_save > SECONDS_BETWEEN_CHECKPOINTS or step == config.num_steps:
                     save()
-                    last_save = time.monotonic()
                     if on_checkpoint is not None and writes:
                         model.cpu().eval()
                         on_checkpoint(step)
                         model.to(device).train()
+                    last_save = time.monotonic()  # not before a look that takes longer than the time between
         except KeyboardInterrupt:
             if log.num_steps:
                 log.write(step, model, config.batch_size, {})
@@ -212,7 +220,7 @@ def training_step(
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then cosine decay to zero at the last step."""
+    """Linear warm-up, then cosine decay, which would reach zero after the last step."""
     if step < config.num_warmup_steps:
         return config.learning_rate * (step + 1) / config.num_warmup_steps
     past = (step - config.num_warmup_steps) / max(1, config.num_steps - config.num_warmup_steps)

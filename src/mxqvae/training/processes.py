@@ -10,11 +10,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
+
+from mxqvae.errors import MxqvaeError
 
 
 def num_processes() -> int:
@@ -33,6 +36,9 @@ def companions(num: int, target: Callable[..., Any], *arguments: Any) -> Iterato
 
     Nothing happens where this process has companions already: in a companion itself, or under `torchrun`,
     which it joins. Companions do not hear Ctrl-C: the first process stops them.
+
+    Raises:
+        MxqvaeError: A companion ended before it could begin.
     """
     if "WORLD_SIZE" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -43,13 +49,17 @@ def companions(num: int, target: Callable[..., Any], *arguments: Any) -> Iterato
     share = max(1, num_threads // num)
     address = f"tcp://127.0.0.1:{_free_port()}"
     spawn = multiprocessing.get_context("spawn")
-    others = [
-        spawn.Process(target=_accompany, args=(rank, num, address, share, target, arguments), daemon=True)
-        for rank in range(1, num)
-    ]
-    for process in others:
-        process.start()
+    others, arrivals = [], []
     try:
+        for rank in range(1, num):
+            here, there = spawn.Pipe(duplex=False)
+            settings = (there, rank, num, address, share, target, arguments)
+            others.append(spawn.Process(target=_accompany, args=settings, daemon=True))
+            others[-1].start()
+            there.close()
+            arrivals.append(here)
+        for arrival in arrivals:
+            _wait_for(arrival)
         torch.set_num_threads(share)
         distributed.init_process_group("gloo", init_method=address, rank=0, world_size=num)
         yield
@@ -87,7 +97,19 @@ def sum_over_processes(values: Tensor) -> Tensor:
     return values
 
 
+def _wait_for(arrival: Connection) -> None:
+    """Until a companion is there, and no longer: to join one that is gone would take for ever."""
+    try:
+        arrival.recv()
+    except EOFError:
+        raise MxqvaeError(
+            "a process that was to share the training ended before it began; a script that trains needs "
+            'the line `if __name__ == "__main__":` above its calls'
+        ) from None
+
+
 def _accompany(
+    arrival: Connection,
     rank: int,
     num: int,
     address: str,
@@ -96,6 +118,7 @@ def _accompany(
     arguments: tuple[Any, ...],
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    arrival.send(rank)
     torch.set_num_threads(num_threads)
     distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=num)
     target(*arguments)
