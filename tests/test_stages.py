@@ -3,7 +3,6 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,8 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.data.warping import WarpingConfig
 from mxqvae.encoding import encode_pairs
 from mxqvae.errors import MxqvaeError
-from mxqvae.generation.pipeline import PairGenerator, load_autoencoder
+from mxqvae.generation.pipeline import GenerationConfig, PairGenerator, load_autoencoder
+from mxqvae.prior.sampling import SamplingConfig
 from mxqvae.progress import LineProgress
 from mxqvae.recipes import Recipe, find_recipe
 from mxqvae.stages import (
@@ -187,12 +187,20 @@ class TestResuming:
         self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
     ):
         out = shutil.copytree(model, tmp_path / "model")
-        other = dataclasses.replace(tiny_recipe, num_processes=2)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stages, "companions", lambda *arguments: nullcontext())
+            patch.setattr(stages, "num_processes", lambda: 2)
             for stage in TRAINERS.values():
                 with pytest.raises(MxqvaeError, match="belongs to a run with other settings"):
-                    stage(other, caption_mnist_small, out)
+                    stage(tiny_recipe, caption_mnist_small, out)
+
+    def test_draws_that_stage_1_cannot_make_are_refused_before_training(
+        self, model: Path, tiny_recipe: Recipe, caption_mnist_small: Path, tmp_path: Path
+    ):
+        out = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("prior"))
+        wide = GenerationConfig(sampling=SamplingConfig(top_k=10_000))
+        with pytest.raises(MxqvaeError, match="top_k must be at most"):
+            train_prior(dataclasses.replace(tiny_recipe, generation=wide), caption_mnist_small, out)
+        assert not (out / "runs" / "prior" / "log.jsonl").exists()
 
 
 class TestOwnPairs:

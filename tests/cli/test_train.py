@@ -35,7 +35,7 @@ def test_a_finished_run_is_not_run_again(
     assert code == 0
     finished, following = out.splitlines()
     assert finished.endswith(f": {model}")
-    same = f"--recipe tiny --data {caption_mnist_small} --out {model}"
+    same = f"--recipe short --data {caption_mnist_small} --out {model}"
     assert following.startswith(f"Next: mxqvae train prior {same}, or")
     assert (model / "autoencoder" / "model.safetensors").read_bytes() == weights
 
