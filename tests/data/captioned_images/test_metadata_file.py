@@ -141,6 +141,20 @@ def test_captions_are_not_cut_at_a_comma(tmp_path: Path):
         list(read(tmp_path / "a.csv"))
 
 
+def test_quotes_that_nothing_closes_swallow_no_rows(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    for text, message in (
+        ('a.png,one\nb.png,"A cat\nc.png,A bird\n', r"line 3: unexpected end of data; fix the line \(quotes"),
+        ('a.png,"A 5" bird"\n', r"line 2: ',' expected after '\"'; fix the line"),
+        ('a.png,"one" \n', r"line 2: ',' expected after '\"'; fix the line"),
+    ):
+        path.write_text(f"file,caption\n{text}")
+        with pytest.raises(MxqvaeError, match=rf"a\.csv, {message}"):
+            read(path)
+    path.write_text('file,caption\na.png,A 5" bird\nb.png,"A ""cat"""\n')
+    assert [pair.captions for pair in read(path)] == [('A 5" bird',), ('A "cat"',)]
+
+
 def test_tabs(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("file\tcaption\na.png\tone, two\n")
     assert [pair.captions for pair in read(tmp_path / "a.tsv")] == [("one, two",)]

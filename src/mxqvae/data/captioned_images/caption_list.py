@@ -121,8 +121,11 @@ class CaptionList:
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         header = next(text, "")
-        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count))
+        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count), strict=True)
+        beginning = 1  # the line in which a row begins: it holds the quotes that nothing closes
         try:
+            _ = reader.fieldnames  # reads the header
+            beginning += reader.line_num
             for row in reader:
                 beyond: Any = row.pop(None, ())  # pyright: ignore[reportArgumentType] - the key of csv
                 if any(cell.strip() for cell in beyond):
@@ -130,9 +133,13 @@ class CaptionList:
                         f"{self.where}, line {reader.line_num}: more cells than columns; put double quotes "
                         "around captions that hold the separator"
                     )
+                beginning = reader.line_num + 1
                 yield reader.line_num, row
         except csv.Error as error:
-            raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; fix the line") from None
+            raise MxqvaeError(
+                f"{self.where}, line {beginning}: {error}; fix the line (quotes around a cell end right "
+                "before the separator, quotes in it are doubled)"
+            ) from None
 
 
 def _top(name: str) -> str:
