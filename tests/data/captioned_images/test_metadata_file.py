@@ -155,6 +155,16 @@ def test_quotes_that_nothing_closes_swallow_no_rows(tmp_path: Path):
     assert [pair.captions for pair in read(path)] == [('A 5" bird',), ('A "cat"',)]
 
 
+def test_flickr30k_as_published(tmp_path: Path):
+    path = tmp_path / "results.csv"
+    rows = ("1.jpg| 0| A dog, brown .", '1.jpg| 1| "Jump" , it says .', "2.jpg| 0| Two cats .")
+    path.write_text("\n".join(["image_name| comment_number| comment", *rows]))
+    assert [(pair.name, tuple(map(str.strip, pair.captions))) for pair in read(path)] == [
+        ("1.jpg", ("A dog, brown .", '"Jump" , it says .')),
+        ("2.jpg", ("Two cats .",)),
+    ]
+
+
 def test_tabs(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("file\tcaption\na.png\tone, two\n")
     assert [pair.captions for pair in read(tmp_path / "a.tsv")] == [("one, two",)]

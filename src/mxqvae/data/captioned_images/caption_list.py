@@ -121,10 +121,11 @@ class CaptionList:
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         header = next(text, "")
-        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count), strict=True)
+        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t|", key=header.count), strict=True)
         beginning = 1  # the line in which a row begins: it holds the quotes that nothing closes
         try:
-            _ = reader.fieldnames  # reads the header
+            # Flickr30k's results.csv has spaces around its separators; those of captions are tidied later.
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             beginning += reader.line_num
             for row in reader:
                 beyond: Any = row.pop(None, ())  # pyright: ignore[reportArgumentType] - the key of csv
