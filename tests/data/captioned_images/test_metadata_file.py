@@ -98,6 +98,18 @@ def test_groups(tmp_path: Path):
     assert [pair.group for pair in read(path)] == [None, None]
 
 
+@pytest.mark.parametrize("role", ["group", "split"])
+def test_lines_of_one_image_agree(tmp_path: Path, role: str):
+    path = tmp_path / "a.csv"
+    asked = AskedColumns(**{role: "part"})
+    path.write_text("file,text,part\n1.png,a,train\n1.png,b,train\n1.png,c,\n2.png,d,test\n")
+    assert [pair.captions for pair in read(path, asked)] == [("a", "b", "c"), ("d",)]
+    path.write_text("file,text,part\n1.png,a,train\n1.png,b,test\n")
+    message = r"a\.csv, line 3: part is 'test', but 'train' in line 2 of the same image; make them equal"
+    with pytest.raises(MxqvaeError, match=message):
+        read(path, asked)
+
+
 def test_folders_tell_splits(tmp_path: Path):
     for folder in ("train", "val"):
         (tmp_path / folder).mkdir()

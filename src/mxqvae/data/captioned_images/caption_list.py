@@ -8,11 +8,11 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import IO, Any
 
-from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
+from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names
 from mxqvae.errors import MxqvaeError
@@ -58,7 +58,8 @@ class CaptionList:
                 at the start of the images' names, such as "train/1.png".
 
         Raises:
-            MxqvaeError: Names the line that is damaged or says no such thing, or the column that is missing.
+            MxqvaeError: Names the line that is damaged, says no such thing, or contradicts the line before of
+                the same image, or the column that is missing.
         """
         names = self.column_names()
         if not names:
@@ -85,6 +86,7 @@ class CaptionList:
         for (name, _), lines in groupby(self._rows(), image_name):
             numbered = list(lines)
             first_number, first_row = numbered[0]
+            self._check_agreement(numbered, columns)
             captions = (
                 caption
                 for number, row in numbered
@@ -99,6 +101,17 @@ class CaptionList:
                 or split
                 or published.get(_top(name)),
             )
+
+    def _check_agreement(self, numbered: Sequence[tuple[int, dict[str, Any]]], columns: Columns) -> None:
+        """Refuse lines of one image that put it into two groups or splits; empty cells say nothing."""
+        for column in filter(None, (columns.group, columns.split)):
+            said = str(numbered[0][1].get(column))
+            for number, row in numbered[1:]:
+                if row.get(column) not in (None, "") and str(row[column]) != said:
+                    raise MxqvaeError(
+                        f"{self.where}, line {number}: {column} is {row[column]!r}, but {said!r} in line "
+                        f"{numbered[0][0]} of the same image; make them equal"
+                    )
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         with self._open_bytes() as file:
