@@ -43,6 +43,10 @@ def test_images_in_a_given_folder(tmp_path: Path):
         ("[]", "not a COCO captions file"),
         ('{"images": []}', "no 'annotations'"),
         (
+            '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+            "a and b have one id, 1; give each its own",
+        ),
+        (
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 2, "caption": "b"}]}',
             "no 2",
         ),

@@ -44,14 +44,20 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
         where: Its name, for an error.
 
     Raises:
-        MxqvaeError: It is no such file.
+        MxqvaeError: It is no such file, two images have one id, or a caption's image is not listed.
     """
     try:
         tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MxqvaeError(f"{where}: not JSON ({error}); fix it") from None
     try:
-        names = {image["id"]: str(image["file_name"]) for image in tree["images"]}
+        names: dict[Any, str] = {}
+        for image in tree["images"]:
+            name = str(image["file_name"])
+            if names.setdefault(image["id"], name) != name:
+                raise MxqvaeError(
+                    f"{where}: {names[image['id']]} and {name} have one id, {image['id']}; give each its own"
+                )
         captions: dict[str, list[str]] = {name: [] for name in names.values()}
         for annotation in tree["annotations"]:
             captions[names[annotation["image_id"]]].append(_text(annotation["caption"]))
