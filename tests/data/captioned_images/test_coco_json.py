@@ -35,6 +35,13 @@ def test_images_in_a_given_folder(tmp_path: Path):
     assert next(iter(pairs)).image == FileRange(str(tmp_path / "photos" / "b.jpg"))
 
 
+@pytest.mark.parametrize("caption", [None, float("nan")])
+def test_a_gap_is_an_empty_caption(tmp_path: Path, caption: float | None):
+    tree = TREE | {"annotations": [{"image_id": 1, "caption": caption}]}
+    (tmp_path / "a.json").write_text(json.dumps(tree))
+    assert [pair.captions for pair in CocoJson(tmp_path / "a.json")] == [(), ("",)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -48,7 +55,7 @@ def test_images_in_a_given_folder(tmp_path: Path):
         ),
         (
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 2, "caption": "b"}]}',
-            "no 2",
+            "a caption's image_id is 2, which no image has as its id; add the image to `images`",
         ),
         (
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": []}]}',

@@ -60,7 +60,13 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
                 )
         captions: dict[str, list[str]] = {name: [] for name in names.values()}
         for annotation in tree["annotations"]:
-            captions[names[annotation["image_id"]]].append(_text(annotation["caption"]))
+            image_id = annotation["image_id"]
+            if image_id not in names:
+                raise MxqvaeError(
+                    f"{where}: a caption's image_id is {image_id!r}, which no image has as its id; add the "
+                    "image to `images`, or take the caption out"
+                )
+            captions[names[image_id]].append(_text(annotation["caption"]))
     except (KeyError, TypeError) as error:
         raise MxqvaeError(
             f"{where}: not a COCO captions file ({_reason(error)}); such a file has `images` "
@@ -70,6 +76,8 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
 
 
 def _text(caption: Any) -> str:
+    if caption is None or caption != caption:  # null, or the NaN of a table with gaps
+        return ""
     if not isinstance(caption, str):
         raise TypeError("a caption is no text")
     return caption
