@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
-from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names
+from mxqvae.data.captioned_images.splitting import splits_of_names, top_folder
 from mxqvae.errors import MxqvaeError
 
 
@@ -69,7 +69,7 @@ class CaptionList:
         if split is None and asked.split is None:
             image_names = (row.get(columns.image) for _, row in self._rows())
             published = splits_of_names(
-                {_top(name) for name in image_names if name and isinstance(name, str)}
+                {top_folder(name) for name in image_names if name and isinstance(name, str)}
             )
 
         def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
@@ -99,7 +99,7 @@ class CaptionList:
                 group=columns.group_of(first_row),
                 split=columns.split_of(first_row, f"{self.where}, line {first_number}")
                 or split
-                or published.get(_top(name)),
+                or published.get(top_folder(name)),
             )
 
     def _check_agreement(self, numbered: Sequence[tuple[int, dict[str, Any]]], columns: Columns) -> None:
@@ -154,8 +154,3 @@ class CaptionList:
                 f"{self.where}, line {beginning}: {error}; fix the line (quotes around a cell end right "
                 "before the separator, quotes in it are doubled)"
             ) from None
-
-
-def _top(name: str) -> str:
-    """The first folder of an image's name; empty where there is none."""
-    return first_folder(name.replace("\\", "/").removeprefix("./"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names, top_folder
 from mxqvae.errors import MxqvaeError
 
 
@@ -32,8 +33,10 @@ class CocoJson:
         return len(self._captions)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        published = splits_of_names(set(map(top_folder, self._captions)))
         for name, captions in self._captions.items():
-            yield SourcePair(printable(name), self._finder.find(name), tuple(captions))
+            split = published.get(top_folder(name))
+            yield SourcePair(printable(name), self._finder.find(name), tuple(captions), split=split)
 
 
 def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
