@@ -105,7 +105,8 @@ class CaptionList:
     def _check_agreement(self, numbered: Sequence[tuple[int, dict[str, Any]]], columns: Columns) -> None:
         """Refuse lines of one image that put it into two groups or splits; empty cells say nothing."""
         for column in filter(None, (columns.group, columns.split)):
-            said = str(numbered[0][1].get(column))
+            first = numbered[0][1].get(column)
+            said = "" if first is None else str(first)
             for number, row in numbered[1:]:
                 if row.get(column) not in (None, "") and str(row[column]) != said:
                     raise MxqvaeError(
