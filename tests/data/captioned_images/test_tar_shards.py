@@ -52,6 +52,16 @@ def test_fields_of_a_sample(tmp_path: Path):
     assert (first.captions, first.group) == (("more",), "5")
 
 
+def test_names_with_dots_are_samples_of_their_own(tmp_path: Path):
+    names = ("shot 1.0", "shot 1.1")
+    texts = {f"{name}.{field}": name.encode() for name in names for field in ("jpg", "txt")}
+    pairs = read(write(tmp_path / "a.tar", texts))
+    assert [pair[:3] for pair in pairs] == [(f"a.tar/{name}", name.encode(), (name,)) for name in names]
+    row = json.dumps({"caption": "a"}).encode()
+    path = write(tmp_path / "b.tar", {f"{name}.{field}": row for name in names for field in ("json", "png")})
+    assert [pair.captions for pair in read(path)] == [("a",), ("a",)]
+
+
 def test_published_splits(tmp_path: Path):
     asked = AskedColumns(split="part")
     row = {"caption": "one", "part": "val"}

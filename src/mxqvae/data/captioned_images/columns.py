@@ -25,7 +25,7 @@ CAPTION_COLUMNS = (
     *("captions", "caption", "texts", "text", "sentences", "sentence", "raw"),
     *("descriptions", "description", "prompt", "alt_text", "title"),
 )
-"""Names looked for, in this order; after them `caption_0`, `caption_1` and so on, together, then `comment`."""
+"""Names looked for, in this order; after them `caption_0`, `caption_1` and so on, then `comment`."""
 _NUMBERED = re.compile(r"(caption|text|sentence|comment)s?_?\d+")
 
 
