@@ -62,6 +62,13 @@ def test_names_with_dots_are_samples_of_their_own(tmp_path: Path):
     assert [pair.captions for pair in read(path)] == [("a",), ("a",)]
 
 
+@pytest.mark.parametrize("names", ["0.jpg 1.jpg 0.txt 1.txt", "0.json 1.jpg 1.txt 0.jpg", "0.0.jpg 0.1.jpg 0.0.txt"])
+def test_halves_that_lie_apart_are_refused(tmp_path: Path, names: str):
+    path = write(tmp_path / "a.tar", dict.fromkeys(names.split(), b"{}"))
+    with pytest.raises(MxqvaeError, match=r"a\.tar: files of (0\.)?0 lie apart; .* `tar --sort=name` packs them"):
+        read(path)
+
+
 def test_published_splits(tmp_path: Path):
     asked = AskedColumns(split="part")
     row = {"caption": "one", "part": "val"}

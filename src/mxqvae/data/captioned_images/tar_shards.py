@@ -78,12 +78,14 @@ class TarShards:
         num_images, has_texts, names, folders = 0, False, dict[str, None](), set[str]()
         dotted = {path: set[str]() for path in self._paths}
         for path in self._paths:
+            halves: dict[str, bool] = {}  # the keys of samples that lack one, and whether it is the text
             with damage_is_named(path):
                 for key, group in groupby(_members(path), _key):
                     members = list(group)
                     if len(members) > 1 and all("." in member.field for member in members):
                         dotted[path].add(key)
                         members = [member.up_to_last_dot() for member in members]
+                    _check_order(path, members, halves)
                     for member in members:
                         if member.is_image():
                             num_images += 1
@@ -152,6 +154,18 @@ def _members(path: Path, dotted: Set[str] | None = None) -> Iterator[_Member]:
         kind = field if dotted is not None else field.rpartition(".")[2]
         if is_image_name(member.name) or kind in ("txt", "json"):
             yield _Member(key, field, _read(tar, member) if dotted is not None or kind == "json" else b"")
+
+
+def _check_order(path: Path, members: Sequence[_Member], halves: dict[str, bool]) -> None:
+    """Refuse the other half of a sample that came before; `halves` are those, and are added to."""
+    for key, some in groupby(members, _key):
+        of_use = [member for member in some if member.is_image() or member.field in ("txt", "json")]
+        are_images = {member.is_image() for member in of_use}
+        if len(are_images) == 1 and halves.setdefault(key, True in are_images) not in are_images:
+            raise MxqvaeError(
+                f"{path}: files of {printable(key)} lie apart; files of one name must follow each other, as "
+                "`tar --sort=name` packs them"
+            )
 
 
 def _key(member: _Member) -> str:
