@@ -62,10 +62,29 @@ def test_names_with_dots_are_samples_of_their_own(tmp_path: Path):
     assert [pair.captions for pair in read(path)] == [("a",), ("a",)]
 
 
-@pytest.mark.parametrize("names", ["0.jpg 1.jpg 0.txt 1.txt", "0.json 1.jpg 1.txt 0.jpg", "0.0.jpg 0.1.jpg 0.0.txt"])
+@pytest.mark.parametrize(
+    "names", ["0.jpg 1.jpg 0.txt 1.txt", "0.json 1.jpg 1.txt 0.jpg", "0.0.jpg 0.1.jpg 0.0.txt"]
+)
 def test_halves_that_lie_apart_are_refused(tmp_path: Path, names: str):
     path = write(tmp_path / "a.tar", dict.fromkeys(names.split(), b"{}"))
-    with pytest.raises(MxqvaeError, match=r"a\.tar: files of (0\.)?0 lie apart; .* `tar --sort=name` packs them"):
+    with pytest.raises(
+        MxqvaeError, match=r"a\.tar: files of (0\.)?0 lie apart; .* `tar --sort=name` packs them"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_hard_links(tmp_path: Path, mode: str):
+    path = tmp_path / "a.tar"
+    (tmp_path / "1.jpg").write_bytes(b"photo")
+    (tmp_path / "2.jpg").hardlink_to(tmp_path / "1.jpg")
+    with tarfile.open(path, mode) as tar:  # pyright: ignore[reportCallIssue, reportArgumentType]
+        tar.add(tmp_path / "1.jpg", "./1.jpg")
+        tar.add(tmp_path / "2.jpg", "./2.jpg")
+    if mode == "w":
+        assert [pair.image for pair in read(path)] == [b"photo", b"photo"]
+        return
+    with pytest.raises(MxqvaeError, match=r"a\.tar: \./2\.jpg is a hard link; .* `tar --hard-dereference`"):
         read(path)
 
 

@@ -118,18 +118,21 @@ class TarImageFinder:
 
 
 def files_in_tar(path: Path) -> dict[str, FileRange]:
-    """Where the files of an uncompressed tar archive lie, by their names in it.
+    """Where the files of an uncompressed tar archive lie, by their names in it, those of hard links too.
 
     Raises:
         tarfile.TarError: It is none.
         OSError: It cannot be read.
     """
+    ranges: dict[str, FileRange] = {}
     with tarfile.open(path, "r:", tarinfo=WholeHeader) as tar:
-        return {
-            member.name.removeprefix("./"): FileRange(str(path), member.offset_data, member.size)
-            for member in tar
-            if member.isreg()
-        }
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if member.isreg():
+                ranges[name] = FileRange(str(path), member.offset_data, member.size)
+            elif member.islnk() and (place := ranges.get(member.linkname.removeprefix("./"))):
+                ranges[name] = place
+    return ranges
 
 
 def _spellings(name: str) -> Iterator[str]:

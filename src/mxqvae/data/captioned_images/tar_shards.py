@@ -21,11 +21,16 @@ from mxqvae.data.captioned_images.columns import (
     find_caption_columns,
     known_caption_columns,
 )
-from mxqvae.data.captioned_images.image_files import is_image_name
+from mxqvae.data.captioned_images.image_files import files_in_tar, is_image_name
 from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
 from mxqvae.data.captioned_images.source import SourcePair, printable
 from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names, splits_of_shards
-from mxqvae.data.captioned_images.tar_archive import WholeHeader, damage_is_named, open_plain
+from mxqvae.data.captioned_images.tar_archive import (
+    WholeHeader,
+    damage_is_named,
+    is_compressed,
+    open_plain,
+)
 from mxqvae.errors import MxqvaeError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -133,10 +138,10 @@ class _Survey(NamedTuple):
 
 
 def _walk(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The regular files of an archive, in its order."""
+    """The files of an archive, hard links among them, in its order."""
     with open_plain(path) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=WholeHeader) as tar:
         for member in tar:
-            if member.isreg() and not posixpath.basename(member.name).startswith("."):
+            if (member.isreg() or member.islnk()) and not posixpath.basename(member.name).startswith("."):
                 yield tar, member
 
 
@@ -153,7 +158,9 @@ def _members(path: Path, dotted: Set[str] | None = None) -> Iterator[_Member]:
         key, field = _key_and_field(member, dotted or ())
         kind = field if dotted is not None else field.rpartition(".")[2]
         if is_image_name(member.name) or kind in ("txt", "json"):
-            yield _Member(key, field, _read(tar, member) if dotted is not None or kind == "json" else b"")
+            yield _Member(
+                key, field, _read(path, tar, member) if dotted is not None or kind == "json" else b""
+            )
 
 
 def _check_order(path: Path, members: Sequence[_Member], halves: dict[str, bool]) -> None:
@@ -180,7 +187,14 @@ def _key_and_field(member: tarfile.TarInfo, dotted: Container[str]) -> tuple[str
     return posixpath.join(folder, stem), field.lower()
 
 
-def _read(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _read(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.islnk():  # its content came before: to read a stream does not go back
+        place = None if is_compressed(path) else files_in_tar(path).get(member.name.removeprefix("./"))
+        if place is None:
+            raise MxqvaeError(
+                f"{path}: {printable(member.name)} is a hard link; pack again with `tar --hard-dereference`"
+            )
+        return place.read()
     file = tar.extractfile(member)
     assert file is not None
     return file.read()
