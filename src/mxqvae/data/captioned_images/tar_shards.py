@@ -7,7 +7,7 @@ A name goes up to the first dot. Where several files of such a name have all a d
 import json
 import posixpath
 import tarfile
-from collections.abc import Container, Iterator, Sequence, Set
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,7 @@ from mxqvae.data.captioned_images.columns import (
 )
 from mxqvae.data.captioned_images.image_files import files_in_tar, is_image_name
 from mxqvae.data.captioned_images.metadata_file import METADATA_NAMES
-from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names, splits_of_shards
 from mxqvae.data.captioned_images.tar_archive import (
     WholeHeader,
@@ -74,7 +74,7 @@ class TarShards:
         for path in self._paths:
             with damage_is_named(path):
                 for key, members in groupby(_members(path, self._survey.dotted[path]), _key):
-                    pair = self._pair(f"{path.name}/{printable(key)}", list(members), columns)
+                    pair = self._pair(f"{printable(path.name)}/{printable(key)}", list(members), columns)
                     split = pair.split or published.get(path) or in_them.get(first_folder(key))
                     yield pair._replace(split=split)
 
@@ -97,7 +97,9 @@ class TarShards:
                             folders.add(first_folder(key))
                         has_texts |= member.field == "txt"
                         if member.field == "json":
-                            row = _json_object(member.content, f"{path.name}/{printable(member.key)}")
+                            row = _json_object(
+                                member.content, f"{printable(path.name)}/{printable(member.key)}"
+                            )
                             names.update(dict.fromkeys(row))
         return _Survey(num_images, has_texts, list(names), folders, dotted)
 
@@ -152,15 +154,17 @@ def _members(path: Path, dotted: Set[str] | None = None) -> Iterator[_Member]:
         dotted: Keys up to the first dot of files that take them up to the last one; None to find that out,
             from all names, with the content of JSON files alone.
     """
+    contents = _Contents(path)
     for tar, member in _walk(path):
         if posixpath.basename(member.name) in METADATA_NAMES:
-            raise MxqvaeError(f"{path}: compressed, and holds {member.name}; unpack it and give the folder")
+            raise MxqvaeError(
+                f"{path}: compressed, and holds {printable(member.name)}; unpack it and give the folder"
+            )
         key, field = _key_and_field(member, dotted or ())
         kind = field if dotted is not None else field.rpartition(".")[2]
         if is_image_name(member.name) or kind in ("txt", "json"):
-            yield _Member(
-                key, field, _read(path, tar, member) if dotted is not None or kind == "json" else b""
-            )
+            wanted = dotted is not None or kind == "json"
+            yield _Member(key, field, contents.read(tar, member) if wanted else b"")
 
 
 def _check_order(path: Path, members: Sequence[_Member], halves: dict[str, bool]) -> None:
@@ -187,17 +191,28 @@ def _key_and_field(member: tarfile.TarInfo, dotted: Container[str]) -> tuple[str
     return posixpath.join(folder, stem), field.lower()
 
 
-def _read(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    if member.islnk():  # its content came before: to read a stream does not go back
-        place = None if is_compressed(path) else files_in_tar(path).get(member.name.removeprefix("./"))
-        if place is None:
-            raise MxqvaeError(
-                f"{path}: {printable(member.name)} is a hard link; pack again with `tar --hard-dereference`"
-            )
-        return place.read()
-    file = tar.extractfile(member)
-    assert file is not None
-    return file.read()
+class _Contents:
+    """Reads what files of one archive hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+        if member.islnk():  # its content came before, and a stream does not go back
+            place = self._places.get(member.name.removeprefix("./"))
+            if place is None:
+                raise MxqvaeError(
+                    f"{self._path}: {printable(member.name)} is a hard link; pack again with "
+                    "`tar --hard-dereference`"
+                )
+            return place.read()
+        file = tar.extractfile(member)
+        assert file is not None
+        return file.read()
+
+    @cached_property
+    def _places(self) -> Mapping[str, FileRange]:
+        return {} if is_compressed(self._path) else files_in_tar(self._path)
 
 
 def _num_dots(field: str) -> int:
