@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import random
 import tarfile
 from pathlib import Path
@@ -99,6 +100,11 @@ def test_published_splits(tmp_path: Path):
         MxqvaeError, match=r"b\.tar/2\.json, column part: unknown split ''; write train, valid"
     ):
         read(unsaid, asked)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path):
+    path = write(tmp_path / os.fsdecode(b"caf\xe9.tar"), {"1.png": b"x", "1.txt": b"one"})
+    assert [pair.name for pair in read(path)] == ["caf\ufffd.tar/1"]
 
 
 def test_columns_are_those_of_all_samples(tmp_path: Path):
