@@ -39,6 +39,11 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (Path is slow for a million names)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether systems hide a file or folder of this name, such as the "._1.jpg" of macOS."""
+    return name.startswith((".", "__MACOSX"))
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
     """All files below `folder`, in the same order on every machine; hidden ones are passed over.
 
@@ -57,10 +62,10 @@ def walk_files(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         met.add(real)
-        seen = [name for name in folders if not _is_hidden(name)]
+        seen = [name for name in folders if not is_hidden(name)]
         folders[:] = sorted(seen, key=lambda name: (Path(place, name).is_symlink(), name))
         for name in sorted(files):
-            if not _is_hidden(name):
+            if not is_hidden(name):
                 yield Path(place, name)
 
 
@@ -141,7 +146,3 @@ def _spellings(name: str) -> Iterator[str]:
     bases = (name, name.replace("\\", "/"))  # separators of Windows
     forms = [unicodedata.normalize(form, base) for base in bases for form in ("NFC", "NFD")]  # NFD of macOS
     yield from dict.fromkeys(spelling for spelling in (*bases, *forms) if spelling != name)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))

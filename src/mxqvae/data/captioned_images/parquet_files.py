@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
+from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns, known_image_column
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import splits_of_shards
@@ -51,6 +51,17 @@ class ParquetFiles:
                             number += 1
                 except (pa.ArrowException, OSError) as error:
                     raise _unreadable(path, error) from None
+
+
+def has_images(path: Path, asked: AskedColumns) -> bool:
+    """Whether a file has the column for images that was asked for, or else one that is known.
+
+    Raises:
+        MxqvaeError: It is not readable.
+    """
+    with open_parquet(path) as file:
+        names = file.schema_arrow.names
+    return known_image_column(names) is not None if asked.image is None else asked.image in names
 
 
 def pair_of_row(row: dict[str, Any], name: str, columns: Columns, finder: ImageFinder) -> SourcePair:

@@ -7,7 +7,7 @@ folders of one place that hold no pairs: `images/1.png` and `captions/1.txt`, or
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +41,14 @@ class TextFiles:
     def count(self) -> int:
         return sum(is_image_name(path.name) for path in walk_files(self._folder))
 
-    def has_pairs(self) -> bool:
-        """Whether a text speaks of an image."""
-        by_stem = self._by_stem()
-        return any(
-            halves.images and (halves.texts or halves.texts_of) for halves in by_stem.values()
-        ) or bool(_met_elsewhere(by_stem))
+    def first_pair(self, outside: Container[str] = ()) -> str | None:
+        """The first image that a text speaks of, not below folders of the names `outside`."""
+        by_stem = {stem: half for stem, half in self._by_stem().items() if first_folder(stem) not in outside}
+        met = _met_elsewhere(by_stem)
+        for stem, halves in by_stem.items():
+            if halves.images and (halves.texts or halves.texts_of or stem in met):
+                return halves.images[0]
+        return None
 
     def __iter__(self) -> Iterator[SourcePair]:
         by_stem = self._by_stem()
