@@ -156,3 +156,13 @@ def test_layouts_without_columns_refuse_their_names(
 ):
     with pytest.raises(MxqvaeError, match=r"--(split-column part|caption-column alt): .* have no columns"):
         open_source(str(write_layout(layout)), asked)
+
+
+@pytest.mark.parametrize("layout", ["text files", "tar with text", "tar.gz with json", "jsonl in tar"])
+def test_layouts_that_hold_their_images_refuse_a_folder_of_them(
+    write_layout: Callable[[str], Path], tmp_path: Path, layout: str
+):
+    with pytest.raises(MxqvaeError, match=r"--images .*: goes with a list, .*, not with .*; leave it out"):
+        open_source(str(write_layout(layout)), NOTHING_ASKED, tmp_path)
+    with pytest.raises(MxqvaeError, match="not with data sets of the hub; leave it out"):
+        open_source("user/pets", NOTHING_ASKED, tmp_path)

@@ -50,6 +50,7 @@ def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> P
     if place.is_file():
         return _open_file(place, asked, images)
     if _HUB_NAME.fullmatch(path):
+        _refuse_images(images, "data sets of the hub")
         return HubDataset(path, asked)
     raise MxqvaeError(f"{path}: no such file or folder; give one, or a data set of the hub as user/name")
 
@@ -80,9 +81,11 @@ def _open_folder(folder: Path, asked: AskedColumns, images: Path | None) -> Pair
             f"{folder}: holds {', '.join(path.name for path in lists)}; give one of them as PATH"
         )
     if shards:
+        _refuse_images(images, "tar archives")
         return _open_tars(shards, asked)
     if any(is_image_name(path.name) for path in walk_files(folder)):
         _refuse_columns(asked, TextFiles.layout)
+        _refuse_images(images, TextFiles.layout)
         return texts
     if images is not None:
         raise MxqvaeError(
@@ -136,6 +139,7 @@ def _open_file(path: Path, asked: AskedColumns, images: Path | None) -> PairSour
         _refuse_columns(asked, CocoJson.layout)
         return CocoJson(path, images)
     if is_tar_name(path.name):
+        _refuse_images(images, "tar archives")
         return _open_tars([path], asked)
     raise MxqvaeError(
         f"{path}: no known layout; give a folder, or a file that ends in .jsonl, .csv, .tsv, .parquet, .tar "
@@ -157,3 +161,10 @@ def _refuse_columns(asked: AskedColumns, layout: str) -> None:
     for role, column in asked._asdict().items():
         if column is not None:
             raise MxqvaeError(f"--{role}-column {column}: {layout} have no columns; leave it out")
+
+
+def _refuse_images(images: Path | None, layout: str) -> None:
+    if images is not None:
+        raise MxqvaeError(
+            f"--images {images}: goes with a list, parquet or COCO file, not with {layout}; leave it out"
+        )
