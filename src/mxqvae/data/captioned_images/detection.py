@@ -23,7 +23,7 @@ from mxqvae.data.captioned_images.tar_shards import TarShards, is_tar_name
 from mxqvae.data.captioned_images.text_files import TextFiles
 from mxqvae.errors import MxqvaeError
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.+-]+)?")
 
 
 def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> PairSource:
@@ -34,7 +34,7 @@ def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> P
     folders in it), one other `.jsonl` or `.csv`, tar archives, images. A `.jsonl` or `.csv` without a column
     for images is passed over where text files are there, a parquet file also where tars are. Hidden files are
     passed over. A file is told by its suffix. What does not exist
-    and looks like `user/name` is a data set of the hub.
+    and looks like `user/name` or `user/name:configuration` is a data set of the hub.
 
     Args:
         images: Where the images of a metadata, parquet or COCO file lie, where that is not beside it.
