@@ -48,6 +48,12 @@ def test_pairs_are_built_and_reported(run: Run, photos: Path, tmp_path: Path):
     assert images[0].shape[1:] == (16, 16, 3)
 
 
+def test_an_output_folder_in_the_source_is_refused(run: Run, photos: Path):
+    code, _, stderr = run(*COMMAND, photos, "--out", photos / "out")
+    assert code != 0
+    assert f"--out {photos / 'out'} lies in {photos}, which is read whole; choose a folder outside" in stderr
+
+
 def test_json(run: Run, photos: Path, tmp_path: Path):
     arguments = ("--image-size", 16, "--processes", 1, "--json", "--test-share", 0, "--vocab-size", 270)
     code, stdout, stderr = run(*COMMAND, photos, "--out", tmp_path / "out", *arguments)

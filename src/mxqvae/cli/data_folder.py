@@ -84,6 +84,9 @@ def folder(
     from mxqvae.output_folder import check_output_folder, check_sources_stay
 
     check_sources_stay(out, path, images)
+    if Path(path).is_dir() and out.resolve().is_relative_to(Path(path).resolve()):
+        # The next run would read what this one writes.
+        raise MxqvaeError(f"--out {out} lies in {path}, which is read whole; choose a folder outside of it")
     check_output_folder(out, overwrite=overwrite)
 
     from mxqvae.config import to_json

@@ -62,7 +62,7 @@ def test_text_files(content: bytes, captions: tuple[str, ...]):
 
 def test_cells():
     assert captions_in_cell(None, "here") == ()
-    assert captions_in_cell("a", "here") == ("a",)
+    assert captions_in_cell(["a", float("nan")], "here") == captions_in_cell("a", "here") == ("a",)
     assert captions_in_cell(b"a\xff", "here") == ("a\udcff",)
     assert captions_in_cell(["a", ["b", "c"]], "here") == ("a", "b", "c")
     assert captions_in_cell([{"raw": "a", "tokens": ["b"]}, None, ("c",)], "here") == ("a", "c")

@@ -35,6 +35,22 @@ def test_images_in_a_given_folder(tmp_path: Path):
     assert next(iter(pairs)).image == FileRange(str(tmp_path / "photos" / "b.jpg"))
 
 
+def test_folders_in_file_names_tell_splits(tmp_path: Path):
+    names = ("train/0.png", "val\\0.png")
+    images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
+    (tmp_path / "a.json").write_text(json.dumps({"images": images, "annotations": []}))
+    assert [pair.split for pair in CocoJson(tmp_path / "a.json")] == ["train", "validation"]
+    (tmp_path / "a.json").write_text(json.dumps(TREE))
+    assert {pair.split for pair in CocoJson(tmp_path / "a.json")} == {None}
+
+
+@pytest.mark.parametrize("caption", [None, float("nan")])
+def test_a_gap_is_an_empty_caption(tmp_path: Path, caption: float | None):
+    tree = TREE | {"annotations": [{"image_id": 1, "caption": caption}]}
+    (tmp_path / "a.json").write_text(json.dumps(tree))
+    assert [pair.captions for pair in CocoJson(tmp_path / "a.json")] == [(), ("",)]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -43,8 +59,12 @@ def test_images_in_a_given_folder(tmp_path: Path):
         ("[]", "not a COCO captions file"),
         ('{"images": []}', "no 'annotations'"),
         (
+            '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',
+            "a and b have one id, 1; give each its own",
+        ),
+        (
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 2, "caption": "b"}]}',
-            "no 2",
+            "a caption's image_id is 2, which no image has as its id; add the image to `images`",
         ),
         (
             '{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"image_id": 1, "bbox": []}]}',

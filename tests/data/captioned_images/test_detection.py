@@ -5,12 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.detection import open_source
 from mxqvae.data.captioned_images.listed_tars import ListedTars
 from mxqvae.data.captioned_images.metadata_file import MetadataFiles
+from mxqvae.data.captioned_images.parquet_files import ParquetFiles
+from mxqvae.data.captioned_images.tar_shards import TarShards
 from mxqvae.data.captioned_images.text_files import TextFiles
 from mxqvae.errors import MxqvaeError
 
@@ -62,6 +66,39 @@ def test_a_list_that_names_no_images_gives_way_to_text_files(write_layout: Calla
     for text in folder.glob("*/*.txt"):
         text.rename(text.with_stem(f"no {text.stem}"))
     assert isinstance(open_source(str(folder), NOTHING_ASKED), MetadataFiles)
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_lists_in_folders_hide_nothing(tmp_path: Path):
+    files = {"train/metadata.jsonl": '{"file_name": "1.png", "text": "a"}'}
+    files |= {"test/metadata.csv": "file_name,text\n2.png,b\n", ".cache/metadata.csv": ""}
+    source = open_source(str(write(tmp_path / "a", files)), NOTHING_ASKED)
+    assert [(pair.captions, pair.split) for pair in source] == [(("b",), "test"), (("a",), "train")]
+    write(tmp_path / "a", {"cats/1.png": "", "cats/1.txt": "c"})
+    message = r"a: holds test/metadata\.csv, and images with texts elsewhere, such as cats/1\.png; give the"
+    with pytest.raises(MxqvaeError, match=message):
+        open_source(str(tmp_path / "a"), NOTHING_ASKED)
+    hidden = (".cache/metadata.csv", "._a.csv", "._a.parquet", "._a.tar")
+    folder = write(tmp_path / "b", {"1.png": "", "1.txt": "a"} | dict.fromkeys(hidden, ""))
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+
+
+def test_tables_of_img2dataset_give_way_to_what_it_fetched(write_layout: Callable[[str], Path]):
+    folder = write_layout("tar with text")
+    pq.write_table(pa.table({"url": ["x"], "caption": ["a"], "key": ["0"]}), folder / "00000.parquet")
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), TarShards)
+    for path in folder.glob("*.tar"):
+        path.unlink()
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), ParquetFiles)
+    write(folder, {"00000/0.jpg": "", "00000/0.txt": "a"})
+    assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+    assert isinstance(open_source(str(folder), AskedColumns(image="url")), ParquetFiles)
 
 
 def test_a_text_file_of_a_captions_name_is_no_list(write_layout: Callable[[str], Path]):
@@ -119,3 +156,13 @@ def test_layouts_without_columns_refuse_their_names(
 ):
     with pytest.raises(MxqvaeError, match=r"--(split-column part|caption-column alt): .* have no columns"):
         open_source(str(write_layout(layout)), asked)
+
+
+@pytest.mark.parametrize("layout", ["text files", "tar with text", "tar.gz with json", "jsonl in tar"])
+def test_layouts_that_hold_their_images_refuse_a_folder_of_them(
+    write_layout: Callable[[str], Path], tmp_path: Path, layout: str
+):
+    with pytest.raises(MxqvaeError, match=r"--images .*: goes with a list, .*, not with .*; leave it out"):
+        open_source(str(write_layout(layout)), NOTHING_ASKED, tmp_path)
+    with pytest.raises(MxqvaeError, match="not with data sets of the hub; leave it out"):
+        open_source("user/pets", NOTHING_ASKED, tmp_path)

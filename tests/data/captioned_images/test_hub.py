@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mxqvae.data.captioned_images import hub
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.hub import HubDataset
 from mxqvae.errors import MxqvaeError
@@ -50,3 +51,27 @@ def test_a_name_that_is_not_there(tmp_path: Path):
         MxqvaeError, match=r"nobody/nothing: no such file or folder, nor .*; check the name and the network"
     ):
         HubDataset("nobody/nothing", AskedColumns())
+
+
+def test_several_configurations(tmp_path: Path):
+    for name in ("one", "two"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "a.jsonl").write_text(json.dumps({"image": "1.png", "caption": name}))
+    files = "".join(f"- config_name: {name}\n  data_files: {name}/*\n" for name in ("one", "two"))
+    (tmp_path / "set" / "README.md").write_text(f"---\nconfigs:\n{files}---\n")
+    path = str(tmp_path / "set")
+    with pytest.raises(MxqvaeError, match=r"Please pick one among .*'one', 'two'.*; give it as .*:CONFIG"):
+        HubDataset(path, AskedColumns())
+    assert [pair.captions for pair in HubDataset(f"{path}:two", AskedColumns())] == [("two",)]
+
+
+def test_an_error_while_reading_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "1.png", "caption": "a"}))
+    source = HubDataset(str(tmp_path), AskedColumns())
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError("timed out\nmore")
+
+    monkeypatch.setattr(hub, "pair_of_row", stop)
+    with pytest.raises(MxqvaeError, match=r"data set .*: reading stopped \(timed out\); check the network"):
+        list(source)

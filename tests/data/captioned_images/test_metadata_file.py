@@ -98,6 +98,18 @@ def test_groups(tmp_path: Path):
     assert [pair.group for pair in read(path)] == [None, None]
 
 
+@pytest.mark.parametrize("role", ["group", "split"])
+def test_lines_of_one_image_agree(tmp_path: Path, role: str):
+    path = tmp_path / "a.csv"
+    asked = AskedColumns(**{role: "part"})
+    path.write_text("file,text,part\n1.png,a,train\n1.png,b,train\n1.png,c,\n2.png,d,test\n")
+    assert [pair.captions for pair in read(path, asked)] == [("a", "b", "c"), ("d",)]
+    path.write_text("file,text,part\n1.png,a,train\n1.png,b,test\n")
+    message = r"a\.csv, line 3: part is 'test', but 'train' in line 2 of the same image; make them equal"
+    with pytest.raises(MxqvaeError, match=message):
+        read(path, asked)
+
+
 def test_folders_tell_splits(tmp_path: Path):
     for folder in ("train", "val"):
         (tmp_path / folder).mkdir()
@@ -139,6 +151,30 @@ def test_captions_are_not_cut_at_a_comma(tmp_path: Path):
     (tmp_path / "a.csv").write_text("file,caption\na.png,one,,\nb.png,one, two\n")
     with pytest.raises(MxqvaeError, match=r"a\.csv, line 3: more cells than columns; put double quotes"):
         list(read(tmp_path / "a.csv"))
+
+
+def test_quotes_that_nothing_closes_swallow_no_rows(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    for text, message in (
+        ('a.png,one\nb.png,"A cat\nc.png,A bird\n', r"line 3: unexpected end of data; fix the line \(quotes"),
+        ('a.png,"A 5" bird"\n', r"line 2: ',' expected after '\"'; fix the line"),
+        ('a.png,"one" \n', r"line 2: ',' expected after '\"'; fix the line"),
+    ):
+        path.write_text(f"file,caption\n{text}")
+        with pytest.raises(MxqvaeError, match=rf"a\.csv, {message}"):
+            read(path)
+    path.write_text('file,caption\na.png,A 5" bird\nb.png,"A ""cat"""\n')
+    assert [pair.captions for pair in read(path)] == [('A 5" bird',), ('A "cat"',)]
+
+
+def test_flickr30k_as_published(tmp_path: Path):
+    path = tmp_path / "results.csv"
+    rows = ("1.jpg| 0| A dog, brown .", '1.jpg| 1| "Jump" , it says .', "2.jpg| 0| Two cats .")
+    path.write_text("\n".join(["image_name| comment_number| comment", *rows]))
+    assert [(pair.name, tuple(map(str.strip, pair.captions))) for pair in read(path)] == [
+        ("1.jpg", ("A dog, brown .", '"Jump" , it says .')),
+        ("2.jpg", ("Two cats .",)),
+    ]
 
 
 def test_tabs(tmp_path: Path):

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,6 +38,14 @@ def test_halves_that_are_not_known(tmp_path: Path):
         "a.parquet, row 1 (y.png)",
         "a.parquet, row 2",
     ]
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.parquet")
+    with path.open("wb") as file:
+        pq.write_table(pa.table({"image": [b"x"], "text": ["a"]}), file)
+    assert [pair.name for pair in read(path)] == ["caf\ufffd.parquet, row 0"]
+    assert ParquetFiles([path], NOTHING_ASKED).count() == 1
 
 
 def test_rows_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import random
 import tarfile
 from pathlib import Path
@@ -52,6 +53,42 @@ def test_fields_of_a_sample(tmp_path: Path):
     assert (first.captions, first.group) == (("more",), "5")
 
 
+def test_names_with_dots_are_samples_of_their_own(tmp_path: Path):
+    names = ("shot 1.0", "shot 1.1")
+    texts = {f"{name}.{field}": name.encode() for name in names for field in ("jpg", "txt")}
+    pairs = read(write(tmp_path / "a.tar", texts))
+    assert [pair[:3] for pair in pairs] == [(f"a.tar/{name}", name.encode(), (name,)) for name in names]
+    row = json.dumps({"caption": "a"}).encode()
+    path = write(tmp_path / "b.tar", {f"{name}.{field}": row for name in names for field in ("json", "png")})
+    assert [pair.captions for pair in read(path)] == [("a",), ("a",)]
+
+
+@pytest.mark.parametrize(
+    "names", ["0.jpg 1.jpg 0.txt 1.txt", "0.json 1.jpg 1.txt 0.jpg", "0.0.jpg 0.1.jpg 0.0.txt"]
+)
+def test_halves_that_lie_apart_are_refused(tmp_path: Path, names: str):
+    path = write(tmp_path / "a.tar", dict.fromkeys(names.split(), b"{}"))
+    with pytest.raises(
+        MxqvaeError, match=r"a\.tar: files of (0\.)?0 lie apart; .* `tar --sort=name` packs them"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_hard_links(tmp_path: Path, mode: str):
+    path = tmp_path / "a.tar"
+    (tmp_path / "1.jpg").write_bytes(b"photo")
+    (tmp_path / "2.jpg").hardlink_to(tmp_path / "1.jpg")
+    with tarfile.open(path, mode) as tar:  # pyright: ignore[reportCallIssue, reportArgumentType]
+        tar.add(tmp_path / "1.jpg", "./1.jpg")
+        tar.add(tmp_path / "2.jpg", "./2.jpg")
+    if mode == "w":
+        assert [pair.image for pair in read(path)] == [b"photo", b"photo"]
+        return
+    with pytest.raises(MxqvaeError, match=r"a\.tar: \./2\.jpg is a hard link; .* `tar --hard-dereference`"):
+        read(path)
+
+
 def test_published_splits(tmp_path: Path):
     asked = AskedColumns(split="part")
     row = {"caption": "one", "part": "val"}
@@ -63,6 +100,11 @@ def test_published_splits(tmp_path: Path):
         MxqvaeError, match=r"b\.tar/2\.json, column part: unknown split ''; write train, valid"
     ):
         read(unsaid, asked)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path):
+    path = write(tmp_path / os.fsdecode(b"caf\xe9.tar"), {"1.png": b"x", "1.txt": b"one"})
+    assert [pair.name for pair in read(path)] == ["caf\ufffd.tar/1"]
 
 
 def test_columns_are_those_of_all_samples(tmp_path: Path):

@@ -79,6 +79,12 @@ def test_a_text_may_have_the_whole_name_of_its_image(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize("text", ["caf\xe9.txt", "caf\xe9.png.txt", "texts/caf\xe9.txt"])
+def test_two_spellings_of_one_name_meet(tmp_path: Path, text: str):
+    write(tmp_path, "cafe\u0301.png", text)
+    assert read(tmp_path) == [("cafe\u0301.png", True, (text,))]
+
+
 @pytest.mark.parametrize(
     ("image", "text"),
     [

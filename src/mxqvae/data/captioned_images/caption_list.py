@@ -8,13 +8,13 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 from typing import IO, Any
 
-from mxqvae.data.captioned_images.columns import AskedColumns, find_columns
+from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
-from mxqvae.data.captioned_images.splitting import first_folder, splits_of_names
+from mxqvae.data.captioned_images.splitting import splits_of_names, top_folder
 from mxqvae.errors import MxqvaeError
 
 
@@ -58,7 +58,8 @@ class CaptionList:
                 at the start of the images' names, such as "train/1.png".
 
         Raises:
-            MxqvaeError: Names the line that is damaged or says no such thing, or the column that is missing.
+            MxqvaeError: Names the line that is damaged, says no such thing, or contradicts the line before of
+                the same image, or the column that is missing.
         """
         names = self.column_names()
         if not names:
@@ -68,7 +69,7 @@ class CaptionList:
         if split is None and asked.split is None:
             image_names = (row.get(columns.image) for _, row in self._rows())
             published = splits_of_names(
-                {_top(name) for name in image_names if name and isinstance(name, str)}
+                {top_folder(name) for name in image_names if name and isinstance(name, str)}
             )
 
         def image_name(numbered: tuple[int, dict[str, Any]]) -> tuple[str, int]:
@@ -85,6 +86,7 @@ class CaptionList:
         for (name, _), lines in groupby(self._rows(), image_name):
             numbered = list(lines)
             first_number, first_row = numbered[0]
+            self._check_agreement(numbered, columns)
             captions = (
                 caption
                 for number, row in numbered
@@ -97,8 +99,20 @@ class CaptionList:
                 group=columns.group_of(first_row),
                 split=columns.split_of(first_row, f"{self.where}, line {first_number}")
                 or split
-                or published.get(_top(name)),
+                or published.get(top_folder(name)),
             )
+
+    def _check_agreement(self, numbered: Sequence[tuple[int, dict[str, Any]]], columns: Columns) -> None:
+        """Refuse lines of one image that put it into two groups or splits; empty cells say nothing."""
+        for column in filter(None, (columns.group, columns.split)):
+            first = numbered[0][1].get(column)
+            said = "" if first is None else str(first)
+            for number, row in numbered[1:]:
+                if row.get(column) not in (None, "") and str(row[column]) != said:
+                    raise MxqvaeError(
+                        f"{self.where}, line {number}: {column} is {row[column]!r}, but {said!r} in line "
+                        f"{numbered[0][0]} of the same image; make them equal"
+                    )
 
     def _rows(self) -> Iterator[tuple[int, dict[str, Any]]]:
         with self._open_bytes() as file:
@@ -121,8 +135,12 @@ class CaptionList:
 
     def _csv_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         header = next(text, "")
-        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t", key=header.count))
+        reader = csv.DictReader(chain([header], text), delimiter=max(",;\t|", key=header.count), strict=True)
+        beginning = 1  # the line in which a row begins: it holds the quotes that nothing closes
         try:
+            # Flickr30k's results.csv has spaces around its separators; those of captions are tidied later.
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            beginning += reader.line_num
             for row in reader:
                 beyond: Any = row.pop(None, ())  # pyright: ignore[reportArgumentType] - the key of csv
                 if any(cell.strip() for cell in beyond):
@@ -130,11 +148,10 @@ class CaptionList:
                         f"{self.where}, line {reader.line_num}: more cells than columns; put double quotes "
                         "around captions that hold the separator"
                     )
+                beginning = reader.line_num + 1
                 yield reader.line_num, row
         except csv.Error as error:
-            raise MxqvaeError(f"{self.where}, line {reader.line_num}: {error}; fix the line") from None
-
-
-def _top(name: str) -> str:
-    """The first folder of an image's name; empty where there is none."""
-    return first_folder(name.replace("\\", "/").removeprefix("./"))
+            raise MxqvaeError(
+                f"{self.where}, line {beginning}: {error}; fix the line (quotes around a cell end right "
+                "before the separator, quotes in it are doubled)"
+            ) from None

@@ -1,6 +1,7 @@
 """Tidies captions as found: white space, control characters, and bytes that are not UTF-8."""
 
 import ast
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -58,6 +59,8 @@ def captions_in_cell(cell: Any, where: str) -> tuple[str, ...]:
     while waiting:
         match waiting.pop():
             case None:
+                pass
+            case float(number) if math.isnan(number):  # a gap, as pandas writes it
                 pass
             case str(text):
                 written = _written_list(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import SourcePair, printable
+from mxqvae.data.captioned_images.splitting import splits_of_names, top_folder
 from mxqvae.errors import MxqvaeError
 
 
@@ -32,8 +33,10 @@ class CocoJson:
         return len(self._captions)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        published = splits_of_names(set(map(top_folder, self._captions)))
         for name, captions in self._captions.items():
-            yield SourcePair(printable(name), self._finder.find(name), tuple(captions))
+            split = published.get(top_folder(name))
+            yield SourcePair(printable(name), self._finder.find(name), tuple(captions), split=split)
 
 
 def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
@@ -44,17 +47,29 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
         where: Its name, for an error.
 
     Raises:
-        MxqvaeError: It is no such file.
+        MxqvaeError: It is no such file, two images have one id, or a caption's image is not listed.
     """
     try:
         tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MxqvaeError(f"{where}: not JSON ({error}); fix it") from None
     try:
-        names = {image["id"]: str(image["file_name"]) for image in tree["images"]}
+        names: dict[Any, str] = {}
+        for image in tree["images"]:
+            name = str(image["file_name"])
+            if names.setdefault(image["id"], name) != name:
+                raise MxqvaeError(
+                    f"{where}: {names[image['id']]} and {name} have one id, {image['id']}; give each its own"
+                )
         captions: dict[str, list[str]] = {name: [] for name in names.values()}
         for annotation in tree["annotations"]:
-            captions[names[annotation["image_id"]]].append(_text(annotation["caption"]))
+            image_id = annotation["image_id"]
+            if image_id not in names:
+                raise MxqvaeError(
+                    f"{where}: a caption's image_id is {image_id!r}, which no image has as its id; add the "
+                    "image to `images`, or take the caption out"
+                )
+            captions[names[image_id]].append(_text(annotation["caption"]))
     except (KeyError, TypeError) as error:
         raise MxqvaeError(
             f"{where}: not a COCO captions file ({_reason(error)}); such a file has `images` "
@@ -64,6 +79,8 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
 
 
 def _text(caption: Any) -> str:
+    if caption is None or caption != caption:  # null, or the NaN of a table with gaps
+        return ""
     if not isinstance(caption, str):
         raise TypeError("a caption is no text")
     return caption

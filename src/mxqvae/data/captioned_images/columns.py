@@ -18,13 +18,14 @@ IMAGE_COLUMNS = (
     "filepath",
     "path",
     "img",
+    "image_name",
 )
 """Names looked for, in this order."""
 CAPTION_COLUMNS = (
     *("captions", "caption", "texts", "text", "sentences", "sentence", "raw"),
     *("descriptions", "description", "prompt", "alt_text", "title"),
 )
-"""Names looked for, in this order; after them `caption_0`, `caption_1` and so on, all together."""
+"""Names looked for, in this order; after them `caption_0`, `caption_1` and so on, then `comment`."""
 _NUMBERED = re.compile(r"(caption|text|sentence|comment)s?_?\d+")
 
 
@@ -115,7 +116,9 @@ def known_caption_columns(names: Sequence[str]) -> tuple[str, ...]:
     for name in CAPTION_COLUMNS:
         if name in names:
             return (name,)
-    return tuple(sorted((name for name in names if _NUMBERED.fullmatch(name)), key=_natural))
+    numbered = tuple(sorted((name for name in names if _NUMBERED.fullmatch(name)), key=_natural))
+    # Flickr30k's column. Last: other tables keep remarks in one of that name.
+    return numbered or tuple(name for name in names if name == "comment")
 
 
 def asked_column(names: Sequence[str], name: str | None, role: str, table: str) -> str | None:

@@ -1,12 +1,13 @@
 """Finds out in which layout captioned images lie."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mxqvae.data.captioned_images.coco_json import CocoJson
 from mxqvae.data.captioned_images.columns import AskedColumns
 from mxqvae.data.captioned_images.hub import HubDataset
-from mxqvae.data.captioned_images.image_files import is_image_name, walk_files
+from mxqvae.data.captioned_images.image_files import is_hidden, is_image_name, walk_files
 from mxqvae.data.captioned_images.listed_tars import ListedTars, lists_in_tar
 from mxqvae.data.captioned_images.metadata_file import (
     KAGGLE_NAME,
@@ -16,13 +17,13 @@ from mxqvae.data.captioned_images.metadata_file import (
     has_header,
     names_images,
 )
-from mxqvae.data.captioned_images.parquet_files import ParquetFiles
-from mxqvae.data.captioned_images.source import PairSource
+from mxqvae.data.captioned_images.parquet_files import ParquetFiles, has_images
+from mxqvae.data.captioned_images.source import PairSource, printable
 from mxqvae.data.captioned_images.tar_shards import TarShards, is_tar_name
 from mxqvae.data.captioned_images.text_files import TextFiles
 from mxqvae.errors import MxqvaeError
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[\w.+-]+)?")
 
 
 def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> PairSource:
@@ -31,8 +32,9 @@ def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> P
     A folder is looked through for, in this order: a metadata file (`metadata.jsonl`, `metadata.csv`,
     `captions.jsonl`, in it or in the folders in it), Kaggle's `captions.txt`, parquet files (in it or in the
     folders in it), one other `.jsonl` or `.csv`, tar archives, images. A `.jsonl` or `.csv` without a column
-    for images is passed over where text files are there. A file is told by its suffix. What does not exist
-    and looks like `user/name` is a data set of the hub.
+    for images is passed over where text files are there, a parquet file also where tars are. Hidden files are
+    passed over. A file is told by its suffix. What does not exist
+    and looks like `user/name` or `user/name:configuration` is a data set of the hub.
 
     Args:
         images: Where the images of a metadata, parquet or COCO file lie, where that is not beside it.
@@ -48,22 +50,29 @@ def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> P
     if place.is_file():
         return _open_file(place, asked, images)
     if _HUB_NAME.fullmatch(path):
+        _refuse_images(images, "data sets of the hub")
         return HubDataset(path, asked)
     raise MxqvaeError(f"{path}: no such file or folder; give one, or a data set of the hub as user/name")
 
 
 def _open_folder(folder: Path, asked: AskedColumns, images: Path | None) -> PairSource:
+    if lists := _metadata_lists([folder], asked):
+        return MetadataFiles(lists, asked, images)
+    if lists := _metadata_lists(_seen(folder, "*/"), asked):
+        _refuse_other_pairs(folder, lists)
+        return MetadataFiles(lists, asked, images)
+    texts = TextFiles(folder)
+    shards = [path for path in _seen(folder, "*") if path.is_file() and is_tar_name(path.name)]
     for place in ("", "*/"):
-        for name in METADATA_NAMES:
-            if paths := sorted(folder.glob(place + name)):
-                return MetadataFiles(paths, asked, images)
-        if paths := [path for path in sorted(folder.glob(place + KAGGLE_NAME)) if has_header(path, asked)]:
-            return MetadataFiles(paths, asked, images)
-    for place in ("", "*/"):
-        if paths := sorted(folder.glob(f"{place}*.parquet")):
-            return ParquetFiles(paths, asked, images)
-    lists = sorted(path for path in folder.iterdir() if path.suffix.lower() in METADATA_SUFFIXES)
-    if lists and asked == AskedColumns() and TextFiles(folder).has_pairs():
+        if paths := _seen(folder, f"{place}*.parquet"):
+            with_images = [path for path in paths if has_images(path, asked)]
+            # Beside what img2dataset has fetched lie tables of where it was.
+            if len(with_images) < len(paths) and (shards or texts.first_pair()):
+                paths = with_images
+            if paths:
+                return ParquetFiles(paths, asked, images)
+    lists = [path for path in _seen(folder, "*") if path.suffix.lower() in METADATA_SUFFIXES]
+    if lists and asked == AskedColumns() and texts.first_pair():
         lists = [path for path in lists if names_images(path)]
     if len(lists) == 1:
         return MetadataFiles(lists, asked, images)
@@ -71,11 +80,13 @@ def _open_folder(folder: Path, asked: AskedColumns, images: Path | None) -> Pair
         raise MxqvaeError(
             f"{folder}: holds {', '.join(path.name for path in lists)}; give one of them as PATH"
         )
-    if shards := sorted(path for path in folder.iterdir() if path.is_file() and is_tar_name(path.name)):
+    if shards:
+        _refuse_images(images, "tar archives")
         return _open_tars(shards, asked)
     if any(is_image_name(path.name) for path in walk_files(folder)):
         _refuse_columns(asked, TextFiles.layout)
-        return TextFiles(folder)
+        _refuse_images(images, TextFiles.layout)
+        return texts
     if images is not None:
         raise MxqvaeError(
             f"--images goes with a list, parquet or COCO file, and {folder} holds none; for .txt captions, "
@@ -88,6 +99,36 @@ def _open_folder(folder: Path, asked: AskedColumns, images: Path | None) -> Pair
     )
 
 
+def _seen(folder: Path, pattern: str) -> list[Path]:
+    """What fits a pattern below a folder, in order, but for what is hidden."""
+    return sorted(
+        path for path in folder.glob(pattern) if not any(map(is_hidden, path.relative_to(folder).parts))
+    )
+
+
+def _metadata_lists(folders: Sequence[Path], asked: AskedColumns) -> list[Path]:
+    """Of each folder the list whose name is looked for first, if it has any."""
+    lists = []
+    for folder in folders:
+        paths = [path for name in METADATA_NAMES if (path := folder / name).exists()]
+        kaggle = folder / KAGGLE_NAME
+        if paths:
+            lists.append(paths[0])
+        elif kaggle.is_file() and has_header(kaggle, asked):
+            lists.append(kaggle)
+    return lists
+
+
+def _refuse_other_pairs(folder: Path, lists: Sequence[Path]) -> None:
+    """Refuse pairs beside the folders of lists, which would be lost in silence."""
+    other = TextFiles(folder).first_pair(outside={path.parent.name for path in lists})
+    if other is not None:
+        raise MxqvaeError(
+            f"{folder}: holds {lists[0].relative_to(folder)}, and images with texts elsewhere, such as "
+            f"{printable(other)}; give the folder of one kind as PATH, or move the other away"
+        )
+
+
 def _open_file(path: Path, asked: AskedColumns, images: Path | None) -> PairSource:
     suffix = path.suffix.lower()
     if suffix in (*METADATA_SUFFIXES, ".txt"):
@@ -98,6 +139,7 @@ def _open_file(path: Path, asked: AskedColumns, images: Path | None) -> PairSour
         _refuse_columns(asked, CocoJson.layout)
         return CocoJson(path, images)
     if is_tar_name(path.name):
+        _refuse_images(images, "tar archives")
         return _open_tars([path], asked)
     raise MxqvaeError(
         f"{path}: no known layout; give a folder, or a file that ends in .jsonl, .csv, .tsv, .parquet, .tar "
@@ -119,3 +161,10 @@ def _refuse_columns(asked: AskedColumns, layout: str) -> None:
     for role, column in asked._asdict().items():
         if column is not None:
             raise MxqvaeError(f"--{role}-column {column}: {layout} have no columns; leave it out")
+
+
+def _refuse_images(images: Path | None, layout: str) -> None:
+    if images is not None:
+        raise MxqvaeError(
+            f"--images {images}: goes with a list, parquet or COCO file, not with {layout}; leave it out"
+        )

@@ -23,8 +23,12 @@ class HubDataset:
     def __init__(self, name: str, asked: AskedColumns) -> None:
         """Look the data set up.
 
+        Args:
+            name: As user/name, or user/name:configuration.
+            asked: Columns.
+
         Raises:
-            MxqvaeError: `datasets` is not installed, or finds no such data set.
+            MxqvaeError: `datasets` is not installed, finds no such data set, or finds several configurations.
         """
         try:
             import datasets
@@ -33,10 +37,13 @@ class HubDataset:
                 f"{name}: no such file or folder; a data set on Hugging Face takes the library datasets: "
                 "pip install 'mxqvae[hub]'"
             ) from None
+        repository, _, configuration = name.partition(":")
         try:
-            splits: Any = datasets.load_dataset(name, streaming=True)
+            splits: Any = datasets.load_dataset(repository, configuration or None, streaming=True)
         except Exception as error:  # the library raises many kinds, those of its network layer among them
-            reason = str(error).partition("\n")[0]
+            reason, *more = str(error).splitlines() or [type(error).__name__]
+            if more and more[0].startswith("Please pick one among"):
+                raise MxqvaeError(f"{name}: {more[0]}; give it as {name}:CONFIGURATION") from None
             raise MxqvaeError(
                 f"{name}: no such file or folder, nor a data set on Hugging Face within reach ({reason}); "
                 "check the name and the network"
@@ -50,12 +57,25 @@ class HubDataset:
         return sum(info.num_examples for info in infos if info is not None)
 
     def __iter__(self) -> Iterator[SourcePair]:
+        try:
+            yield from self._pairs()
+        except MxqvaeError:
+            raise
+        except Exception as error:  # as above, and of rows that do not fit the columns
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise MxqvaeError(
+                f"data set {self._name}: reading stopped ({reason}); check the network, or download it first"
+            ) from None
+
+    def _pairs(self) -> Iterator[SourcePair]:
         from datasets import Image
 
-        finder = ImageFinder([Path(self._name)])
+        finder = ImageFinder([Path(self._name.partition(":")[0])])
         published = splits_of_names(self._splits)
         for split_name, split in self._splits.items():
-            names = split.column_names or list(next(iter(split)))
+            names = split.column_names or list(next(iter(split), ()))
+            if not names:
+                continue  # without a row
             columns = find_columns(names, self._asked, f"data set {self._name}")
             if isinstance((split.features or {}).get(columns.image), Image):
                 split = split.cast_column(columns.image, Image(decode=False))

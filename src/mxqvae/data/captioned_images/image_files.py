@@ -39,6 +39,11 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (Path is slow for a million names)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether systems hide a file or folder of this name, such as the "._1.jpg" of macOS."""
+    return name.startswith((".", "__MACOSX"))
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
     """All files below `folder`, in the same order on every machine; hidden ones are passed over.
 
@@ -57,10 +62,10 @@ def walk_files(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         met.add(real)
-        seen = [name for name in folders if not _is_hidden(name)]
+        seen = [name for name in folders if not is_hidden(name)]
         folders[:] = sorted(seen, key=lambda name: (Path(place, name).is_symlink(), name))
         for name in sorted(files):
-            if not _is_hidden(name):
+            if not is_hidden(name):
                 yield Path(place, name)
 
 
@@ -118,18 +123,21 @@ class TarImageFinder:
 
 
 def files_in_tar(path: Path) -> dict[str, FileRange]:
-    """Where the files of an uncompressed tar archive lie, by their names in it.
+    """Where the files of an uncompressed tar archive lie, by their names in it, those of hard links too.
 
     Raises:
         tarfile.TarError: It is none.
         OSError: It cannot be read.
     """
+    ranges: dict[str, FileRange] = {}
     with tarfile.open(path, "r:", tarinfo=WholeHeader) as tar:
-        return {
-            member.name.removeprefix("./"): FileRange(str(path), member.offset_data, member.size)
-            for member in tar
-            if member.isreg()
-        }
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if member.isreg():
+                ranges[name] = FileRange(str(path), member.offset_data, member.size)
+            elif member.islnk() and (place := ranges.get(member.linkname.removeprefix("./"))):
+                ranges[name] = place
+    return ranges
 
 
 def _spellings(name: str) -> Iterator[str]:
@@ -138,7 +146,3 @@ def _spellings(name: str) -> Iterator[str]:
     bases = (name, name.replace("\\", "/"))  # separators of Windows
     forms = [unicodedata.normalize(form, base) for base in bases for form in ("NFC", "NFD")]  # NFD of macOS
     yield from dict.fromkeys(spelling for spelling in (*bases, *forms) if spelling != name)
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))

@@ -1,13 +1,14 @@
 """Parquet files with an image and a caption column, as `datasets` writes them, or plain."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns
+from mxqvae.data.captioned_images.columns import AskedColumns, Columns, find_columns, known_image_column
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import splits_of_shards
@@ -28,24 +29,39 @@ class ParquetFiles:
         self._images = images
 
     def count(self) -> int:
-        return sum(_open(path).metadata.num_rows for path in self._paths)
+        num_rows = 0
+        for path in self._paths:
+            with open_parquet(path) as file:
+                num_rows += file.metadata.num_rows
+        return num_rows
 
     def __iter__(self) -> Iterator[SourcePair]:
         published = splits_of_shards(self._paths)
         for path in self._paths:
             finder = ImageFinder([self._images or path.parent])
-            file = _open(path)
-            columns = find_columns(file.schema_arrow.names, self._asked, str(path))
-            wanted = dict.fromkeys(filter(None, (columns.image, *columns.captions, *columns[2:])))
-            number = 0
-            try:
-                for batch in file.iter_batches(BATCH_SIZE, columns=list(wanted)):
-                    for row in batch.to_pylist():
-                        pair = pair_of_row(row, f"{path.name}, row {number}", columns, finder)
-                        yield pair._replace(split=pair.split or published.get(path))
-                        number += 1
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(path, error) from None
+            with open_parquet(path) as file:
+                columns = find_columns(file.schema_arrow.names, self._asked, printable(str(path)))
+                wanted = dict.fromkeys(filter(None, (columns.image, *columns.captions, *columns[2:])))
+                number = 0
+                try:
+                    for batch in file.iter_batches(BATCH_SIZE, columns=list(wanted)):
+                        for row in batch.to_pylist():
+                            pair = pair_of_row(row, f"{printable(path.name)}, row {number}", columns, finder)
+                            yield pair._replace(split=pair.split or published.get(path))
+                            number += 1
+                except (pa.ArrowException, OSError) as error:
+                    raise _unreadable(path, error) from None
+
+
+def has_images(path: Path, asked: AskedColumns) -> bool:
+    """Whether a file has the column for images that was asked for, or else one that is known.
+
+    Raises:
+        MxqvaeError: It is not readable.
+    """
+    with open_parquet(path) as file:
+        names = file.schema_arrow.names
+    return known_image_column(names) is not None if asked.image is None else asked.image in names
 
 
 def pair_of_row(row: dict[str, Any], name: str, columns: Columns, finder: ImageFinder) -> SourcePair:
@@ -72,13 +88,21 @@ def pair_of_row(row: dict[str, Any], name: str, columns: Columns, finder: ImageF
     return SourcePair(name, image, captions, group=group, split=split)
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file by Python: Arrow takes names in UTF-8 alone.
+
+    Raises:
+        MxqvaeError: It is not readable.
+    """
+    with ExitStack() as stack:
+        try:
+            file = pq.ParquetFile(stack.enter_context(path.open("rb")))
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from None
+        yield file
 
 
 def _unreadable(path: Path, error: Exception) -> MxqvaeError:
     reason = str(error).partition("\n")[0]
-    return MxqvaeError(f"{path}: not a readable parquet file ({reason}); replace it")
+    return MxqvaeError(f"{printable(str(path))}: not a readable parquet file ({reason}); replace it")

@@ -107,6 +107,11 @@ def first_folder(name: str) -> str:
     return name.rpartition("/")[0].partition("/")[0]
 
 
+def top_folder(name: str) -> str:
+    """As `first_folder`, of a name as lists of captions give it, those of Windows among them."""
+    return first_folder(name.replace("\\", "/").removeprefix("./"))
+
+
 def splits_of_shards(paths: Sequence[Path]) -> dict[Path, str]:
     """The splits that shards mean by their names, such as `train-00000-of-00002.parquet`, or their folders'.
 

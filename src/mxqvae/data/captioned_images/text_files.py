@@ -6,8 +6,9 @@ folders of one place that hold no pairs: `images/1.png` and `captions/1.txt`, or
 """
 
 import posixpath
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +42,14 @@ class TextFiles:
     def count(self) -> int:
         return sum(is_image_name(path.name) for path in walk_files(self._folder))
 
-    def has_pairs(self) -> bool:
-        """Whether a text speaks of an image."""
-        by_stem = self._by_stem()
-        return any(
-            halves.images and (halves.texts or halves.texts_of) for halves in by_stem.values()
-        ) or bool(_met_elsewhere(by_stem))
+    def first_pair(self, outside: Container[str] = ()) -> str | None:
+        """The first image that a text speaks of, not below folders of the names `outside`."""
+        by_stem = {stem: half for stem, half in self._by_stem().items() if first_folder(stem) not in outside}
+        met = _met_elsewhere(by_stem)
+        for stem, halves in by_stem.items():
+            if halves.images and (halves.texts or halves.texts_of or stem in met):
+                return halves.images[0]
+        return None
 
     def __iter__(self) -> Iterator[SourcePair]:
         by_stem = self._by_stem()
@@ -72,13 +75,14 @@ class TextFiles:
             name = path.relative_to(self._folder).as_posix()
             stem = name.removesuffix(path.suffix)
             if is_image_name(name):
-                by_stem.setdefault(stem, _Halves([], [], {})).images.append(name)
+                by_stem.setdefault(_composed(stem), _Halves([], [], {})).images.append(name)
             elif path.suffix.lower() == ".txt" and path.stem.lower() not in NOT_CAPTIONS:
                 image = stem if is_image_name(stem) else ""  # of "1.png.txt"
                 stem = stem.removesuffix(Path(image).suffix)
-                halves = by_stem.setdefault(stem, _Halves([], [], {}))
+                halves = by_stem.setdefault(_composed(stem), _Halves([], [], {}))
                 # "1.png" comes before "1.png.txt".
-                texts = halves.texts_of.setdefault(image, []) if image in halves.images else halves.texts
+                of = next((name for name in halves.images if _composed(name) == _composed(image)), None)
+                texts = halves.texts if of is None else halves.texts_of.setdefault(of, [])
                 texts.append(name)
         return by_stem
 
@@ -86,6 +90,11 @@ class TextFiles:
         return tuple(
             caption for text in texts for caption in captions_in_text((self._folder / text).read_bytes())
         )
+
+
+def _composed(name: str) -> str:
+    """One spelling of a name that macOS writes in another, so that its halves meet."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _met_elsewhere(by_stem: dict[str, _Halves]) -> dict[str, str]:
