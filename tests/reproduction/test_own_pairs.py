@@ -102,3 +102,14 @@ def test_few_pairs_are_planned_with_few_steps(
     """Fewer than a thousand are seen 2,000 times, more 60 times, until all 6,000 steps are taken."""
     monkeypatch.setattr(OwnPairsReproduction, "num_pairs", num_pairs)
     assert run.prior_step("pairs-cpu").minutes == pytest.approx(minutes * (16 / 64) ** 2, abs=0.1)
+
+
+def test_mirrored_pairs_are_planned_as_further_pairs(
+    run: OwnPairsReproduction, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(OwnPairsReproduction, "num_pairs", 1_600)
+    half = run.prior_step("pairs-cpu").minutes
+    assert half is not None
+    mirrored = dataclasses.replace(RECIPES["pairs-cpu"], horizontal_flip=True)
+    monkeypatch.setitem(RECIPES, "pairs-cpu", mirrored)
+    assert run.prior_step("pairs-cpu").minutes == pytest.approx(2 * half, abs=0.1)

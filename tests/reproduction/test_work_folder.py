@@ -61,6 +61,36 @@ def test_what_is_gone_is_made_again(folder: WorkFolder, step: Callable[..., Step
     assert calls == ["first", "second", "second"]
 
 
+def test_a_file_of_another_run_vouches_for_nothing(
+    folder: WorkFolder, step: Callable[..., Step], calls: list[str], tmp_path: Path
+):
+    first = step("first")
+    folder.execute([first])
+    published = tmp_path / "published"
+    published.write_text("somebody else's")
+    elsewhere = dataclasses.replace(first, made=published)
+    assert folder.is_done(first)
+    assert not folder.is_done(elsewhere)
+    folder.execute([elsewhere])
+    assert calls == ["first", "first"]
+
+
+def test_a_work_folder_can_be_moved(step: Callable[..., Step], tmp_path: Path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    first = step("first")
+    WorkFolder(old).execute([dataclasses.replace(first, made=old / RECORDS_FILE)])
+    old.rename(new)
+    assert WorkFolder(new).is_done(dataclasses.replace(first, made=new / RECORDS_FILE))
+
+
+@pytest.mark.parametrize("content", ["[]", '{"x": {}}', '{"x": 1}', "1"])
+def test_records_of_another_form_are_damaged(folder: WorkFolder, step: Callable[..., Step], content: str):
+    folder.folder.mkdir()
+    (folder.folder / RECORDS_FILE).write_text(content)
+    with pytest.raises(MxqvaeError, match=r"steps.json: damaged \("):
+        folder.is_done(step("first"))
+
+
 def test_what_no_record_vouches_for_is_made_again(
     folder: WorkFolder, step: Callable[..., Step], calls: list[str]
 ):

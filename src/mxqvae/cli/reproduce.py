@@ -345,6 +345,7 @@ def _run(
     """
     from mxqvae.device import find_device, multiplies_bf16
     from mxqvae.progress import format_duration
+    from mxqvae.results import read_results
 
     plan = {
         name if len(reproductions) == 1 else f"{name}, seed {run.seed}": run.steps(name)
@@ -372,6 +373,8 @@ def _run(
         slow = "" if multiplies_bf16(find_device()) else "; two or three times as long without bfloat16"
         print(f"To do: about {format_duration(60 * minutes)} on two cores{more}{slow}")
         return False
+    if (results := reproductions[0].results).is_dir():
+        read_results(results)  # a file there that is no result is refused before hours of work
     for steps in plan.values():
         folder.check(steps)
     for name, steps in plan.items():

@@ -96,8 +96,7 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         for run in runs:
             if run.row not in rows:
                 raise MxqvaeError(
-                    f"results/{run.name}.json: {run.table} has no row {run.row!r}; "
-                    f"choose from {', '.join(rows)}"
+                    f"result {run.name}: {run.table} has no row {run.row!r}; choose from {', '.join(rows)}"
                 )
     goals = (
         [result for result in digits if result.row in table1.POSTER],

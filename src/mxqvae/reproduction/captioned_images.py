@@ -38,6 +38,7 @@ class CaptionedImagesReproduction(Reproduction):
     """Its name in the table."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not re.fullmatch(r"\w[\w.-]*", self.data_set):
             raise MxqvaeError(
                 f"--data-set {self.data_set!r} names files; use letters, digits, dots, - and _ alone"

@@ -8,6 +8,7 @@ from mxqvae.encoding import reconstruct_images
 from mxqvae.evaluation.image_features import EfficientNetFeatures
 from mxqvae.evaluation.image_quality import measure_image_quality
 from mxqvae.generation.pipeline import load_autoencoder, load_tokenizer
+from mxqvae.recipes import fitting_recipe
 from mxqvae.reproduction.captioned_images import CaptionedImagesReproduction
 from mxqvae.reproduction.rows import TABLE3_ROWS, Row
 from mxqvae.reproduction.work_folder import Step
@@ -22,9 +23,10 @@ class ReconstructionReproduction(CaptionedImagesReproduction):
         """What the recipe `name` takes, in order; the last writes the result file.
 
         Raises:
-            MxqvaeError: No recipe of that name, no data set, or one without a split.
+            MxqvaeError: No recipe of that name or one for other pairs, no data set, or one without a split.
         """
         self.check_splits("train", "test")
+        fitting_recipe(self.data, name)
         made = self.autoencoder_steps(name)
         result = f"reconstruction-{self.data_set}-{name}-seed{self.seed}"
         scoring = Step(

@@ -99,6 +99,10 @@ class Reproduction(ABC):
     progress: Progress = NoProgress()
     """Where the run says how far it is."""
 
+    def __post_init__(self) -> None:
+        if self.seed >= 2**32:  # which training would refuse, after the steps before it
+            raise MxqvaeError(f"--seed must be below {2**32}, got {self.seed}")
+
     @abstractmethod
     def steps(self, name: str) -> list[Step]:
         """What a row takes, in order; the last writes the result file.
@@ -172,8 +176,12 @@ class Reproduction(ABC):
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
         settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
-        minutes = recipe.minutes and self._minutes_left(
-            recipe.minutes[0], out / "runs" / "autoencoder", recipe.autoencoder_training, recipe.max_epochs
+        minutes = recipe.minutes and _minutes_left(
+            recipe.minutes[0],
+            out / "runs" / "autoencoder",
+            recipe.autoencoder_training,
+            self.num_pairs,
+            recipe.max_epochs,
         )
         return [self._autoencoder_step(out, settings, self.minutes(minutes), train)]
 
@@ -195,10 +203,12 @@ class Reproduction(ABC):
             ),
             minutes=self.minutes(
                 recipe.minutes
-                and self._minutes_left(
+                and _minutes_left(
                     recipe.minutes[1],
                     out / "runs" / "prior",
                     recipe.prior_training,
+                    # Mirrored pairs are further pairs.
+                    self.num_pairs and self.num_pairs * (1 + recipe.horizontal_flip),
                     recipe.max_epochs_of_codes if self._are_held_out(recipe) else recipe.max_epochs,
                 )
             ),
@@ -256,19 +266,20 @@ class Reproduction(ABC):
     def _are_held_out(self, recipe: Recipe) -> bool:
         return recipe.held_out_share > 0 and (self.num_pairs is None or self.num_pairs >= FEWEST_PAIRS)
 
-    def _minutes_left(
-        self, minutes: float, run: Path, training: TrainingConfig, max_epochs: int | None
-    ) -> float:
-        """What is left, by the checkpoint in the folder `run`, of a training that takes `minutes` in full."""
-        num_steps = training.num_steps
-        if max_epochs is not None and self.num_pairs is not None:
-            num_steps = within_epochs(training, self.num_pairs, max_epochs).num_steps
-        return round(minutes * max(0, num_steps - num_steps_done(run)) / training.num_steps, 1)
-
     def _models(self, recipe: Recipe) -> tuple[AutoencoderConfig, PriorConfig]:
         """Both stages of a recipe for the data set."""
         autoencoder = recipe.autoencoder_for(self.pair_shape(recipe))
         return autoencoder, recipe.prior(autoencoder)
+
+
+def _minutes_left(
+    minutes: float, run: Path, training: TrainingConfig, num_pairs: int | None, max_epochs: int | None
+) -> float:
+    """What is left, by the checkpoint in the folder `run`, of a training that takes `minutes` in full."""
+    num_steps = training.num_steps
+    if max_epochs is not None and num_pairs is not None:
+        num_steps = within_epochs(training, num_pairs, max_epochs).num_steps
+    return round(minutes * max(0, num_steps - num_steps_done(run)) / training.num_steps, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

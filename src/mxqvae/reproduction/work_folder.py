@@ -1,6 +1,6 @@
 """A folder of finished steps: each is made once, and not mistaken for one that was made with other settings.
 
-steps.json    for each finished step: settings, seconds, commit, hardware
+steps.json    for each finished step: what it made, settings, seconds, commit, hardware
 """
 
 import json
@@ -76,6 +76,9 @@ class WorkFolder:
         record = self._records().get(step.name)
         if record is None or not step.made.exists():
             return False
+        made = self._place(step.made)
+        if record.get("made", made) != made:  # the same step's file in another folder of results
+            return False
         wanted = json.loads(json.dumps(step.settings))
         if record["settings"] != wanted:
             difference = _first_difference(record["settings"], wanted)
@@ -107,14 +110,18 @@ class WorkFolder:
         if not path.exists():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            records = json.loads(path.read_text(encoding="utf-8"))
+            if not all({"settings", "seconds", "commit"} <= set(record) for record in records.values()):
+                raise ValueError("no records of steps")
+        except (OSError, AttributeError, TypeError, ValueError) as error:
             raise MxqvaeError(
                 f"{path}: damaged ({error}); delete it, and what is trained is only loaded again"
             ) from None
+        return records
 
     def _record(self, step: Step, seconds: float) -> None:
         record = {
+            "made": self._place(step.made),
             "settings": step.settings,
             "seconds": round(seconds, 3),
             "commit": self.commit,
@@ -123,6 +130,11 @@ class WorkFolder:
         with new_output_file(self.folder / RECORDS_FILE) as partial:
             text = json.dumps(self._records() | {step.name: record}, indent=2)
             partial.write_text(text + "\n", encoding="utf-8")
+
+    def _place(self, made: Path) -> str:
+        """Where something lies, by a name that stays valid when the work folder is moved."""
+        folder, made = self.folder.resolve(), made.resolve()
+        return made.relative_to(folder).as_posix() if made.is_relative_to(folder) else str(made)
 
 
 def version_setting(version: int) -> dict[str, int]:
