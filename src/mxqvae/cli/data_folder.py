@@ -40,13 +40,13 @@ def folder(
     PATH is a folder with metadata.jsonl or metadata.csv (columns file_name and caption, say) or Kaggle's
     captions.txt, with .txt files of the images' names (a caption a line; beside them, or images/1.jpg and
     captions/1.txt), with WebDataset .tar shards, .tar archives with a metadata.jsonl or .parquet files; one
-    such file; a COCO captions .json; or a data set of the hub as user/name. Images are turned upright,
-    cropped to the square in the middle and resized; a tokenizer is trained on the captions. The folder opens
-    with `datasets.load_dataset`. The same input and seed give the same bytes.
+    such file; a COCO captions .json; or a data set of the hub as user/name or user/name:configuration.
+    Images are turned upright, cropped to the square in the middle and resized; a tokenizer is trained on the
+    captions. The folder opens with `datasets.load_dataset`. The same input and seed give the same bytes.
 
     Args:
         path: What the images and captions lie in.
-        out: Folder to make.
+        out: Folder to make, outside of PATH.
         image_size: Side of the square images in pixels, a multiple of 8; at 128 training takes four times as
             long.
         caption_column: Column with a caption or a list of them; by default captions, caption, text and so on.
@@ -56,7 +56,8 @@ def folder(
             (train-00000-of-00002.parquet), first folders (train/1.jpg) or splits on Hugging Face say so by
             their names. Validation images are for testing where there are no test images.
         new_splits: Split the images at random, even where the source names splits.
-        images: Folder with the images, where a list, parquet or COCO file has them elsewhere than beside it.
+        images: Folder with the images, where a list, parquet or COCO file has them elsewhere than beside it;
+            other layouts refuse it.
         test_share: Share of the images that is kept for testing, where the source names no splits. Scores
             need 11 test images with captions (`evaluate similarity`) or 100 (`evaluate retrieval`).
         seed: Seed of the random splits and of the contact sheet.

@@ -55,8 +55,9 @@ def test_images_elsewhere(tmp_path: Path, examples: list[Any], image_bytes: Call
 
 def test_a_list_that_names_no_images_gives_way_to_text_files(write_layout: Callable[[str], Path]):
     folder = write_layout("text files")
-    (folder / "labels.csv").write_text("id,words\n1,one\n")
-    assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
+    for header in ("image_name,label", "id,words"):
+        (folder / "labels.csv").write_text(f"{header}\n1,one\n")
+        assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
     (folder / "more.jsonl").write_text('{"id": 1}\n')
     assert isinstance(open_source(str(folder), NOTHING_ASKED), TextFiles)
     # One whose columns are named is meant.

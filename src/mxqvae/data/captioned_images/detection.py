@@ -33,14 +33,15 @@ def open_source(path: str, asked: AskedColumns, images: Path | None = None) -> P
     `captions.jsonl`, in it or in the folders in it), Kaggle's `captions.txt`, parquet files (in it or in the
     folders in it), one other `.jsonl` or `.csv`, tar archives, images. A `.jsonl` or `.csv` without a column
     for images is passed over where text files are there, a parquet file also where tars are. Hidden files are
-    passed over. A file is told by its suffix. What does not exist
-    and looks like `user/name` or `user/name:configuration` is a data set of the hub.
+    passed over. A file is told by its suffix. What does not exist and looks like `user/name` or
+    `user/name:configuration` is a data set of the hub.
 
     Args:
         images: Where the images of a metadata, parquet or COCO file lie, where that is not beside it.
 
     Raises:
-        MxqvaeError: Nothing fits; says what was looked for.
+        MxqvaeError: Nothing fits, and says what was looked for; pairs lie beside the folders of metadata
+            files; or the layout takes no `images`, or no such columns.
     """
     place = Path(path)
     if images is not None and not images.is_dir():

@@ -6,7 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from mxqvae.data.captioned_images.caption_list import CaptionList
-from mxqvae.data.captioned_images.columns import AskedColumns, find_columns, known_image_column
+from mxqvae.data.captioned_images.columns import (
+    AskedColumns,
+    find_columns,
+    known_caption_columns,
+    known_image_column,
+)
 from mxqvae.data.captioned_images.image_files import ImageFinder
 from mxqvae.data.captioned_images.source import SourcePair
 from mxqvae.data.captioned_images.splitting import splits_of_shards
@@ -46,7 +51,10 @@ def names_images(path: Path) -> bool:
     Raises:
         MxqvaeError: Names the line that is damaged.
     """
-    return known_image_column(_list(path, None).column_names()) is not None
+    names = _list(path, None).column_names()
+    column = known_image_column(names)
+    # Tables of labels have an "image_name" too.
+    return column is not None and (column != "image_name" or bool(known_caption_columns(names)))
 
 
 def has_header(path: Path, asked: AskedColumns) -> bool:
