@@ -42,6 +42,7 @@ def test_the_shipped_auditor_finds_wrong_slots(auditor: PairAuditor, degree_sets
     for kind in score.kinds.values():
         assert kind.num_pairs == 6
         assert kind.roc_auc >= 0.95
+        assert kind.caption_alone_roc_auc is not None
         assert kind.caption_alone_roc_auc < 0.9
         assert kind.contrastive_roc_auc == 0.5
         assert kind.word_named >= 5 / 6

@@ -94,6 +94,7 @@ def test_other_pairs_are_wrong(
     assert score.captions.parsed.rate == 1
     assert score.images.right.consistent.rate < 0.1
     assert score.images.right.kinds.keys() == score.ceiling.kinds.keys()
+    assert score.halves.determined_right is not None
     assert score.halves.determined_right < 0.2
     assert score.halves.pairs.consistent.rate == 1  # they agree with themselves
 
