@@ -54,6 +54,7 @@ _PHOTOS = replace(
     description="Captioned photos with the cpu preset; training mirrors half of them",
     horizontal_flip=True,
     generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
+    minutes=(85, 95),
 )
 
 
