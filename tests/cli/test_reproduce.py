@@ -214,7 +214,7 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
     write_manifest(tmp_path, image_size=128)
     _, out, _ = run(*command)
     large = [line.split()[1] for line in out.splitlines()[-5:-1]]
-    assert (small, large) == (["2.3", "4.2", "2", "10"], ["9.2", "16.8", "8", "10"])
+    assert (small, large) == (["3.3", "9.9", "2", "10"], ["13.2", "39.6", "8", "10"])
     code, _, err = run(*command, "--recipe", "caption-mnist-cpu")
     assert code == 2
     assert f"recipe 'caption-mnist-cpu' is for Caption MNIST, and {tmp_path} holds own pairs" in err
