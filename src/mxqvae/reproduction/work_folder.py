@@ -77,7 +77,8 @@ class WorkFolder:
         if record is None or not step.made.exists():
             return False
         made = self._place(step.made)
-        if record.get("made", made) != made:  # the same step's file in another folder of results
+        # The same step's file may stand in another folder of results; old records name what is in here alone.
+        if record.get("made", made) != made or ("made" not in record and Path(made).is_absolute()):
             return False
         wanted = json.loads(json.dumps(step.settings))
         if record["settings"] != wanted:
