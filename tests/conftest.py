@@ -453,6 +453,7 @@ def pairs_result(
                 embedding="a made-up one",
                 num_candidates=100,
                 samples=recall(0.45),
+                dealt_samples=recall(0.02),
                 ceiling=recall(0.5),
                 floor=recall(0.01),
             ),

@@ -46,7 +46,7 @@ def test_the_pairs_that_lie_are_the_worst(finished: tuple[Path, FolderAudit], di
     right = [pair.proposed_caption == row["original_caption"] for pair, row in ordered]
     assert sum(right) >= 57
     assert (audit.summary.num_pairs, audit.summary.num_audited, audit.num_new) == (60, 60, 60)
-    assert 11 <= audit.summary.num_doubted <= 15
+    assert 11 <= audit.summary.num_contradicted <= 15
     assert audit.summary.problems == {}
 
 

@@ -37,8 +37,8 @@ def test_parts_join_to_one_table(tmp_path: Path):
     assert rows[2]["problem"] == "no caption"
 
 
-def test_doubted_pairs_have_another_caption_proposed():
-    assert [pair.is_doubted for pair in PAIRS] == [True, False, False]
+def test_contradicted_pairs_have_another_caption_proposed():
+    assert [pair.is_contradicted for pair in PAIRS] == [True, False, False]
 
 
 def test_other_files_are_refused(tmp_path: Path):

@@ -101,7 +101,17 @@ class TestMeasure:
         assert (score.ceiling.recall_at_1, score.floor.recall_at_1) == (1, 0)
         assert score.samples.recall_at_1 == pytest.approx(0.5)
         assert score.ceiling.cosine > score.samples.cosine > score.floor.cosine
+        assert score.dealt_samples.num_pairs == 40
         assert "embed samples: 40 images" in stream.getvalue()
+
+    def test_dealt_samples_show_what_equal_captions_earn(self):
+        real = coloured_pairs(40)
+        collapsed = PairDataset(real.images, [real.captions[0]] * 40)
+        varied, score = (
+            measure_retrieval(samples, real, Colours(), num_candidates=40) for samples in (real, collapsed)
+        )
+        assert (varied.samples.recall_at_1, varied.dealt_samples.recall_at_1) == (1, 0)
+        assert (score.samples.recall_at_1, score.dealt_samples.recall_at_1) == (1, 1)
 
     def test_each_held_out_image_stands_once(self):
         real = coloured_pairs(10)

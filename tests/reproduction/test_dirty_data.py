@@ -79,7 +79,7 @@ def test_an_audit_that_was_stopped_counts_as_a_whole(
 ):
     steps = reproduction.steps("20-filtered")
     audit = next(step for step in steps if step.cost == "audit")
-    summary = AuditSummary(num_pairs=40, num_audited=40, num_doubted=0, mean_score=1.0)
+    summary = AuditSummary(num_pairs=40, num_audited=40, num_contradicted=0, mean_score=1.0)
     last_part = FolderAudit(summary=summary, num_new=10, seconds=3.0)
     reproduction.folder.execute(steps[: steps.index(audit)])
     monkeypatch.setattr(dirty_data, "audit_folder", lambda *arguments, **options: last_part)

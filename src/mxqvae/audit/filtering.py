@@ -126,7 +126,7 @@ def correct_captions(source: Path, scores: Path, out: Path, *, overwrite: bool =
 
 
 def _contradicted(scores: Path) -> Iterator[_Judged]:
-    return (_Judged(pair, pair.is_doubted) for pair in read_scores(scores))
+    return (_Judged(pair, pair.is_contradicted) for pair in read_scores(scores))
 
 
 _Change = Callable[[pa.Table, list[list[_Judged]]], pa.Table]

@@ -51,7 +51,7 @@ class AuditSummary:
     """Pairs of the source."""
     num_audited: int
     """Pairs with a score."""
-    num_doubted: int
+    num_contradicted: int
     """Pairs of which a word is contradicted, so that another caption is proposed."""
     mean_score: float | None
     """Mean of the scores, bits; None where there are none."""
@@ -133,7 +133,7 @@ def summary_lines(summary: AuditSummary) -> list[str]:
     problems = [f"{problem}: {num:,} pairs" for problem, num in summary.problems.items()]
     return [
         f"{summary.num_audited:,} of {summary.num_pairs:,} pairs audited{mean}",
-        f"{summary.num_doubted:,} with a word that the image contradicts",
+        f"{summary.num_contradicted:,} with a word that the image contradicts",
         *problems,
     ]
 
@@ -216,7 +216,7 @@ def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSum
     """Count all pairs and keep the worst, worst first; of equals, those that come first."""
     worst: list[tuple[float, int, ScoredPair]] = []
     problems: Counter[str] = Counter()
-    num_pairs = num_audited = num_doubted = 0
+    num_pairs = num_audited = num_contradicted = 0
     total = 0.0
     for number, pair in enumerate(pairs):
         num_pairs += 1
@@ -224,7 +224,7 @@ def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSum
             problems[kind_of(pair.problem or "")] += 1
             continue
         num_audited += 1
-        num_doubted += pair.is_doubted
+        num_contradicted += pair.is_contradicted
         total += pair.score
         entry = (pair.score, -number, pair)
         if len(worst) < num_worst:
@@ -234,7 +234,7 @@ def _look_through(pairs: Iterable[ScoredPair], num_worst: int) -> tuple[AuditSum
     summary = AuditSummary(
         num_pairs=num_pairs,
         num_audited=num_audited,
-        num_doubted=num_doubted,
+        num_contradicted=num_contradicted,
         mean_score=total / num_audited if num_audited else None,
         problems=dict(problems.most_common()),
     )

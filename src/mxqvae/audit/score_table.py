@@ -65,7 +65,7 @@ class ScoredPair(NamedTuple):
         return sorted((n for n, some in enumerate(bits) if some >= DULL_BITS), key=lambda n: -bits[n])
 
     @property
-    def is_doubted(self) -> bool:
+    def is_contradicted(self) -> bool:
         """Whether some word is contradicted."""
         return self.score is not None and self.proposed_caption != self.caption
 

@@ -79,6 +79,6 @@ def audit(
         print(json_format.dumps(dataclasses.asdict(done), indent=2, allow_nan=False))
     else:
         print("\n".join([*summary_lines(done.summary), f"Report: {out / REPORT_FILE}"]))
-        if done.summary.num_doubted and (pairs / "data").is_dir():
+        if done.summary.num_contradicted and (pairs / "data").is_dir():
             scores = out / SCORES_FILE
             print(f"Next: mxqvae data filter {pairs} --scores {scores} --contradicted --out FILTERED")

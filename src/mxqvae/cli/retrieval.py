@@ -67,7 +67,8 @@ def _print_table(score: "RetrievalScore") -> None:
     for name, recall in (
         ("Real pairs (ceiling)", score.ceiling),
         ("Samples", score.samples),
-        ("Captions shuffled (floor)", score.floor),
+        ("Samples, captions shuffled", score.dealt_samples),
+        ("Real pairs, captions shuffled (floor)", score.floor),
     ):
         num, *figures = dataclasses.astuple(recall)
         style = "bold" if name == "Samples" else ""

@@ -5,6 +5,8 @@
 Candidates with the very same caption count as its own image: nobody could tell them apart. Real held-out
 pairs among as many candidates are the ceiling; captions dealt at random are the floor, at most k / N but for
 equal captions: the image that a caption was taken from is often a candidate too, and stands before its own.
+A model that draws few captions, and those often, finds its images easily: the samples with their own captions
+dealt at random show how much of a score that is.
 
 The embedding errs, more so on what it has not seen. So a share alone says little; the share of samples over
 that of real pairs says how much of what the embedding can see of a pair's agreement is in samples.
@@ -67,6 +69,8 @@ class RetrievalScore:
     """Images that each caption chooses from."""
     samples: Recall
     """The pairs that a model sampled."""
+    dealt_samples: Recall
+    """The same images with the model's own captions dealt at random: what it earns by captions that are equal."""
     ceiling: Recall
     """Real held-out pairs."""
     floor: Recall
@@ -97,23 +101,33 @@ def measure_retrieval(
     if num_candidates < 5:
         raise MxqvaeError(f"each caption needs 5 candidates or more, got {num_candidates}")
     real = test.whole().one_per_image()
-    dealt = [real.captions[number] for number in deal_numbers(len(real), seed)]
-
-    def score(pairs: PairDataset, captions: list[str], what: str) -> Recall:
-        if len(captions) < num_candidates:
+    for pairs, what in ((samples, "samples"), (real, "held-out images")):
+        if len(pairs) < num_candidates:
             raise MxqvaeError(
-                f"{len(captions)} {what} are fewer than {num_candidates} candidates; give more, or a smaller "
+                f"{len(pairs)} {what} are fewer than {num_candidates} candidates; give more, or a smaller "
                 "--candidates"
             )
-        vectors = embedding.embed_images(pairs.images, f"embed {what}", progress=progress)
-        return recall(vectors, embedding.embed_captions(captions), captions, num_candidates, seed)
 
+    def score(pairs: PairDataset, what: str) -> tuple[Recall, Recall]:
+        """The pairs as they are, and with their captions dealt."""
+        images = embedding.embed_images(pairs.images, f"embed {what}", progress=progress)
+        captions = embedding.embed_captions(pairs.captions)
+        dealt = deal_numbers(len(pairs), seed)
+        dealt_captions = [pairs.captions[number] for number in dealt]
+        return (
+            recall(images, captions, pairs.captions, num_candidates, seed),
+            recall(images, captions[dealt], dealt_captions, num_candidates, seed),
+        )
+
+    of_samples, of_dealt = score(samples, "samples")
+    ceiling, floor = score(real, "held-out images")
     return RetrievalScore(
         embedding=embedding.name,
         num_candidates=num_candidates,
-        samples=score(samples, samples.captions, "samples"),
-        ceiling=score(real, real.captions, "held-out images"),
-        floor=score(real, dealt, "held-out images"),
+        samples=of_samples,
+        dealt_samples=of_dealt,
+        ceiling=ceiling,
+        floor=floor,
     )
 
 
