@@ -61,6 +61,53 @@ def test_what_is_gone_is_made_again(folder: WorkFolder, step: Callable[..., Step
     assert calls == ["first", "second", "second"]
 
 
+class TestSources:
+    """A chain of three, each made from the one before."""
+
+    @pytest.fixture
+    def chain(self, step: Callable[..., Step], tmp_path: Path) -> list[Step]:
+        first = step("first")
+        second = dataclasses.replace(step("second"), made_from=(first,), run_folder=tmp_path / "run")
+        return [first, second, dataclasses.replace(step("third"), made_from=(second,))]
+
+    def test_what_was_made_from_a_step_that_ran_again_is_made_again(
+        self, folder: WorkFolder, chain: list[Step], calls: list[str]
+    ):
+        folder.execute(chain)
+        assert all(map(folder.is_done, chain))
+        chain[0].made.unlink()
+        assert not any(map(folder.is_done, chain))
+        folder.execute(chain)
+        folder.execute(chain)
+        assert calls == ["first", "second", "third"] * 2
+
+    def test_a_row_beside_stays_as_it_is(self, folder: WorkFolder, chain: list[Step], calls: list[str]):
+        folder.execute(chain)
+        chain[1].made.unlink()
+        folder.execute(chain)
+        assert calls == ["first", "second", "third", "second", "third"]
+
+    def test_an_outdated_run_is_deleted_and_a_stopped_one_goes_on(
+        self, folder: WorkFolder, chain: list[Step], tmp_path: Path
+    ):
+        folder.execute(chain)
+        run = tmp_path / "run"
+        run.mkdir()
+        (run / "of the old first").touch()
+        chain[0].made.unlink()
+
+        def stop() -> float:
+            assert not (run / "of the old first").exists()
+            run.mkdir(exist_ok=True)
+            (run / "of the new first").touch()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            folder.execute([chain[0], dataclasses.replace(chain[1], run=stop)])
+        folder.execute(chain)
+        assert (run / "of the new first").exists()
+
+
 def test_a_file_of_another_run_vouches_for_nothing(
     folder: WorkFolder, step: Callable[..., Step], calls: list[str], tmp_path: Path
 ):

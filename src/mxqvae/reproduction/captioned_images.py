@@ -122,6 +122,7 @@ class CaptionedImagesReproduction(Reproduction):
             },
             run=lambda: timed(sample),
             minutes=self.minutes(2),
+            made_from=(model,),
         )
 
     def pairs_used(self) -> PairsUsed:

@@ -6,6 +6,7 @@ is left. Each is scored on the Degree sets of the test pairs, which are clean, a
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,18 +91,20 @@ class _OnOtherPairs(CaptionMnistReproduction):
 
     name: str
     """Its model folder begins with it."""
-    pairs: Path
-    """The set."""
-    pairs_settings: dict[str, Any]
-    """Whatever decides what is in it; plain JSON."""
+    pairs: Step
+    """What makes the set."""
 
     @property
     def data_folder(self) -> Path:
-        return self.pairs
+        return self.pairs.made
 
     @property
     def data_settings(self) -> dict[str, Any]:
-        return self.pairs_settings
+        return {"pairs": self.pairs.settings}
+
+    @property
+    def data_from(self) -> Sequence[Step]:
+        return [self.pairs] if self.pairs.made_from else []
 
     def model_folder(self, recipe: str) -> Path:
         return self.work / f"{recipe}-{self.name}-seed{self.seed}"
@@ -156,6 +159,7 @@ class DirtyDataReproduction(CaptionMnistReproduction):
             },
             run=lambda: self._score(result, row, model, pairs, sets, made),
             minutes=5,
+            made_from=made[-1:],
         )
         return [*made, scoring]
 
@@ -168,8 +172,7 @@ class DirtyDataReproduction(CaptionMnistReproduction):
             mnist=self.mnist,
             data=self.data,
             name=name,
-            pairs=pairs.made,
-            pairs_settings={"pairs": pairs.settings},
+            pairs=pairs,
         )
 
     def _corruption_step(self, percent: int) -> Step:
@@ -210,6 +213,7 @@ class DirtyDataReproduction(CaptionMnistReproduction):
             settings={"stage1": model.settings, "hides_words": True, **version_setting(AUDIT_VERSION)},
             run=audit,
             minutes=20,
+            made_from=(model,),
         )
 
     def _clean_up_step(self, name: str, clean_up: CleanUp, pairs: Step, audit: Step) -> Step:
@@ -221,6 +225,7 @@ class DirtyDataReproduction(CaptionMnistReproduction):
             settings={"audit": audit.settings, "clean_up": clean_up.__name__},
             run=lambda: timed(lambda: clean_up(pairs.made, audit.made, out, overwrite=True)),
             minutes=0.5,
+            made_from=(audit,),
         )
 
     def _true_pairs_step(self, name: str, pairs: Step) -> Step:

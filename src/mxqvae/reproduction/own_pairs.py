@@ -63,6 +63,7 @@ class OwnPairsReproduction(CaptionedImagesReproduction):
             settings={"samples": sampling.settings, "embedding": made[-1].settings},
             run=lambda: self._score(result, name, [*made, sampling]),
             minutes=3,
+            made_from=(sampling, made[-1]),
         )
         return [*made, sampling, scoring]
 

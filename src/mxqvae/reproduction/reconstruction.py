@@ -36,6 +36,7 @@ class ReconstructionReproduction(CaptionedImagesReproduction):
             settings={"stage1": made[-1].settings},
             run=lambda: self._reconstruct(result, name, made),
             minutes=3,
+            made_from=made[-1:],
         )
         return [*made, scoring]
 

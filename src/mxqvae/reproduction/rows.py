@@ -122,6 +122,11 @@ class Reproduction(ABC):
         """Whatever decides what is in the data set; plain JSON."""
 
     @property
+    def data_from(self) -> Sequence[Step]:
+        """The steps that trained or drew what is in it; none where it is the same whenever it is built."""
+        return ()
+
+    @property
     @abstractmethod
     def image_size(self) -> int:
         """Side of the data set's images in pixels."""
@@ -168,7 +173,11 @@ class Reproduction(ABC):
             return [
                 *earlier,
                 self._autoencoder_step(
-                    out, settings, 0.1, lambda: timed(lambda: derive_autoencoder(recipe, source, out))
+                    out,
+                    settings,
+                    0.1,
+                    lambda: timed(lambda: derive_autoencoder(recipe, source, out)),
+                    earlier[-1:],
                 ),
             ]
 
@@ -183,18 +192,18 @@ class Reproduction(ABC):
             self.num_pairs,
             recipe.max_epochs,
         )
-        return [self._autoencoder_step(out, settings, self.minutes(minutes), train)]
+        return [self._autoencoder_step(out, settings, self.minutes(minutes), train, self.data_from)]
 
     def prior_step(self, name: str) -> Step:
         """Stage 2 of the recipe `name`."""
         recipe, out = find_recipe(name), self.model_folder(name)
-        stage1 = self.autoencoder_steps(name)[-1].settings
+        stage1 = self.autoencoder_steps(name)[-1]
         return Step(
             name=f"{out.name}/prior",
             cost="prior",
             made=out / "prior" / "config.json",
             settings={
-                "stage1": stage1,
+                "stage1": stage1.settings,
                 **self._settings(name, recipe, self._models(recipe)[1], recipe.prior_training),
                 **self.prior_data_settings,
             },
@@ -212,6 +221,8 @@ class Reproduction(ABC):
                     recipe.max_epochs_of_codes if self._are_held_out(recipe) else recipe.max_epochs,
                 )
             ),
+            made_from=(stage1,),
+            run_folder=out / "runs" / "prior",
         )
 
     def minutes(self, at_64_pixels: float | None) -> float | None:
@@ -236,7 +247,12 @@ class Reproduction(ABC):
         }
 
     def _autoencoder_step(
-        self, out: Path, settings: Mapping[str, Any], minutes: float | None, run: Callable[[], float]
+        self,
+        out: Path,
+        settings: Mapping[str, Any],
+        minutes: float | None,
+        run: Callable[[], float],
+        made_from: Sequence[Step],
     ) -> Step:
         return Step(
             name=f"{out.name}/autoencoder",
@@ -245,6 +261,8 @@ class Reproduction(ABC):
             settings=settings,
             run=run,
             minutes=minutes,
+            made_from=made_from,
+            run_folder=out / "runs" / "autoencoder",
         )
 
     def _settings(

@@ -116,4 +116,5 @@ def _scoring_step(
         settings={"stage1": made[-1].settings, "degree": sets.settings},
         run=score,
         minutes=2,
+        made_from=made[-1:],
     )

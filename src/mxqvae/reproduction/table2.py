@@ -96,7 +96,8 @@ class Table2Reproduction(CaptionMnistReproduction):
         row = find_row(TABLE2_ROWS | TABLE2_EXTRA_ROWS, name)
         prior = self.prior_step(row.recipe)
         data = [self.data_step(), self.prior_data_step()]
-        made = [*data, self._judge_step(), *self.autoencoder_steps(row.recipe), prior]
+        judge = self._judge_step()
+        made = [*data, judge, *self.autoencoder_steps(row.recipe), prior]
         ways = _ways(find_recipe(row.recipe).generation)
         # Two that are the same are sampled once, under the later name.
         sampling = {way: self._sampling_step(row, prior, figure, way) for figure, way in ways.items()}
@@ -111,6 +112,7 @@ class Table2Reproduction(CaptionMnistReproduction):
                 result, row, made, {figure: sampling[way] for figure, way in ways.items()}
             ),
             minutes=6,
+            made_from=(*sampling.values(), judge),
         )
         return [*made, scoring]
 
@@ -183,6 +185,7 @@ class Table2Reproduction(CaptionMnistReproduction):
             },
             run=sample,
             minutes=_sampling_minutes(generation, num_codes, self.num_samples),
+            made_from=(prior,),
         )
 
     def _samples_folder(self, recipe: str, figure: str = "samples") -> Path:

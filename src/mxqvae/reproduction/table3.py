@@ -76,6 +76,7 @@ class Table3Reproduction(CaptionedImagesReproduction):
             settings={"samples": sampling.settings, "references": self.reference_split},
             run=lambda: self._score(result, row, [*made, sampling]),
             minutes=10,
+            made_from=(sampling,),
         )
         return [*made, sampling, scoring]
 

@@ -1,9 +1,11 @@
 """A folder of finished steps: each is made once, and not mistaken for one that was made with other settings.
 
-steps.json    for each finished step: what it made, settings, seconds, commit, hardware
+steps.json    for each finished step, in the order in which they ran: what it made, settings, seconds, commit,
+              hardware
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +37,13 @@ class Step:
     """Makes it, in place of a remainder that a crash left, and returns the seconds it took."""
     minutes: float | None
     """What it takes on two cores, about, less what a run that was stopped has done; none: not known."""
+    made_from: Sequence["Step"] = ()
+    """Steps whose trained or drawn work it takes: made again after it, they outdate it.
+
+    What is the same whenever it is built, such as a data set, need not be named.
+    """
+    run_folder: Path | None = None
+    """Where a run that was stopped goes on from; deleted where the step is outdated."""
 
 
 class WorkFolder:
@@ -65,14 +74,23 @@ class WorkFolder:
             if not self.is_done(step):
                 cost = "" if step.minutes is None else f": about {step.minutes:g} minutes on two cores"
                 self.progress.say(f"{step.name}{cost}")
+                if self._is_finished(step):
+                    self._forget(step)
                 self._record(step, step.run())
 
     def is_done(self, step: Step) -> bool:
-        """Whether the step was finished and what it made is still there.
+        """Whether the step was finished, from what its sources are now, and what it made is still there.
 
         Raises:
             MxqvaeError: It was, with other settings.
         """
+        if not self._is_finished(step) or not all(map(self.is_done, step.made_from)):
+            return False
+        order = list(self._records())
+        return all(order.index(source.name) < order.index(step.name) for source in step.made_from)
+
+    def _is_finished(self, step: Step) -> bool:
+        """Whether the step was finished, whatever became of its sources since."""
         record = self._records().get(step.name)
         if record is None or not step.made.exists():
             return False
@@ -128,9 +146,20 @@ class WorkFolder:
             "commit": self.commit,
             "hardware": describe_hardware(find_device()),
         }
+        self._write_records({**self._records_without(step), step.name: record})
+
+    def _forget(self, step: Step) -> None:
+        """Let nothing of an outdated step go on: neither its run nor, after a stop, its record."""
+        self._write_records(self._records_without(step))
+        if step.run_folder is not None:
+            shutil.rmtree(step.run_folder, ignore_errors=True)
+
+    def _records_without(self, step: Step) -> dict[str, dict[str, Any]]:
+        return {name: record for name, record in self._records().items() if name != step.name}
+
+    def _write_records(self, records: Mapping[str, Mapping[str, Any]]) -> None:
         with new_output_file(self.folder / RECORDS_FILE) as partial:
-            text = json.dumps(self._records() | {step.name: record}, indent=2)
-            partial.write_text(text + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
 
     def _place(self, made: Path) -> str:
         """Where something lies, by a name that stays valid when the work folder is moved."""
