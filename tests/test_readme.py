@@ -17,6 +17,8 @@ PAGES = [
     REPOSITORY / "README.md",
     REPOSITORY / "CONTRIBUTING.md",
     *sorted((REPOSITORY / "docs").glob("*.md")),
+    *(REPOSITORY / folder / "README.md" for folder in ("models", "results")),
+    *sorted((REPOSITORY / "src").glob("mxqvae/weights/*/README.md")),
 ]
 ALL_TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
@@ -63,7 +65,7 @@ def test_make_targets_exist(target: str):
     assert re.search(f"^{target}:", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path):
     links = set(re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")))
     assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []

@@ -113,14 +113,38 @@ def test_contradicted_captions_are_corrected(dirty: Path, truth: dict[tuple[int,
             slots = parse_caption(row["caption"])
             assert slots is not None
             assert row["slots"] == [slot._asdict() for slot in slots]
-    for name in ("image", "corrupted", "original_caption"):
+    for name in ("image", "original_caption"):
         assert new[name].equals(old[name])
+    assert {row["corrupted"] for row in rows} == {False, None}
+    assert all(
+        (row["corrupted"] is None) == (row["caption"] != before)
+        for row, before in zip(rows, old["caption"].to_pylist(), strict=True)
+    )
     assert (manifest.num_left_out, manifest.num_corrected, manifest.recall) == (0, 13, 1)
     assert manifest.precision == 12 / 13
     assert (
         "13 of 60 scored pairs of another data set have the caption that was proposed"
         in (tmp_path / "out" / "README.md").read_text()
     )
+
+
+def test_mended_captions_do_not_count_as_lies_again(
+    dirty: Path, truth: dict[tuple[int, int], str], tmp_path: Path
+):
+    all_rows = {(row, 0): 1.0 for row in range(60)}
+    found = dict(list(truth.items())[:5])
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    correct_captions(dirty, propose(write_scores(tmp_path / "first", all_rows, dirty), found), once)
+    again = propose(write_scores(tmp_path / "second", all_rows, once), truth)
+    manifest = correct_captions(once, again, twice)
+    assert (manifest.num_corrected, manifest.precision, manifest.recall) == (7, 1, 1)
+
+
+def test_a_set_in_which_nothing_was_to_correct_says_so(dirty: Path, tmp_path: Path):
+    scores = write_scores(tmp_path / "scores", {(row, 0): 1.0 for row in range(60)}, dirty)
+    correct_captions(dirty, propose(scores, {}), tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "\n0 of 60 scored pairs of another data set have the caption that was proposed" in card
 
 
 def test_single_captions_of_an_image_are_corrected(tmp_path: Path):

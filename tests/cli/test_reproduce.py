@@ -329,7 +329,7 @@ def test_reconstruction_trains_stage_1_of_both_recipes(run: Run, coloured_photos
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pairs_takes_the_recipe_that_training_takes(run: Run, coloured_photos: Path, tmp_path: Path):
+def test_pairs_asks_for_as_many_test_images_as_it_measures(run: Run, coloured_photos: Path, tmp_path: Path):
     command = ("reproduce", "pairs", "--data", coloured_photos, "--data-set", "things", "--dry-run")
     code, out, err = run(*command, "--work", tmp_path)
     assert (code, out) == (2, "")

@@ -119,7 +119,8 @@ def leave_out_contradicted(
 def correct_captions(source: Path, scores: Path, out: Path, *, overwrite: bool = False) -> FilterManifest:
     """Copy a data set into the folder `out` with the captions that the audit proposes.
 
-    A column `slots` goes with them, without any where the grammar of Caption MNIST does not know the caption.
+    A column `slots` goes with them, without any where the grammar of Caption MNIST does not know the
+    caption; a column `corrupted`, which says of the old caption whether it lies, is empty for the new one.
     Arguments and errors as in `filter_by_threshold`.
     """
     return _copy(source, scores, out, _contradicted(scores), _corrected, overwrite=overwrite)
@@ -189,7 +190,7 @@ def _copy(
             num_scored=tally.num_scored,
             num_left_out=tally.num_chosen if change is _without else 0,
             num_corrected=tally.num_chosen if change is _corrected else 0,
-            precision=tally.num_found / tally.num_chosen if tally.num_lies and tally.num_chosen else None,
+            precision=tally.num_found / tally.num_known if tally.num_lies and tally.num_known else None,
             recall=tally.num_found / tally.num_lies if tally.num_lies else None,
             splits=splits,
             scores_sha256=_sha256(scores),
@@ -197,7 +198,8 @@ def _copy(
         )
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
         card = _source_card(source)
-        (folder / CARD_FILE).write_text(_card(manifest, card), encoding="utf-8")
+        done = _DONE_BY[change]
+        (folder / CARD_FILE).write_text(_card(manifest, tally.num_chosen, done, card), encoding="utf-8")
         if card is not None:
             (folder / SOURCE_CARD_FILE).write_text(card, encoding="utf-8")
     return manifest
@@ -209,6 +211,8 @@ class _Tally:
 
     num_scored: int = 0
     num_chosen: int = 0
+    num_known: int = 0
+    """Chosen pairs of which a column says whether their captions lie."""
     num_lies: int = 0
     """Whose captions lie, as far as a column says so."""
     num_found: int = 0
@@ -223,6 +227,7 @@ class _Tally:
         if "captions" in rows.column_names or "corrupted" not in rows.column_names:
             return
         for lies, (only,) in zip(rows["corrupted"].to_pylist(), judged, strict=True):
+            self.num_known += lies is not None and only.is_chosen
             self.num_lies += lies is True
             self.num_found += lies is True and only.is_chosen
 
@@ -262,7 +267,17 @@ def _corrected(rows: pa.Table, judged: list[list[_Judged]]) -> pa.Table:
             for old, text in zip(rows["slots"].to_pylist(), texts, strict=True)
         ]
         rows = _with_column(rows, "slots", slots)
+    if "corrupted" in rows.column_names:
+        known = pc.call_function("if_else", [chosen, pa.scalar(None, pa.bool_()), rows["corrupted"]])
+        rows = _with_column(rows, "corrupted", known)
     return _with_column(rows, "caption", pc.call_function("if_else", [chosen, proposed, rows["caption"]]))
+
+
+_DONE_BY: dict[_Change, str] = {
+    _without: "are left out",
+    _corrected: "have the caption that was proposed instead of their own",
+}
+"""What becomes of the chosen pairs, in words."""
 
 
 def _with_column(rows: pa.Table, name: str, values: Any) -> pa.Table:
@@ -303,7 +318,7 @@ def _licence_lines(card: str) -> str:
     return "".join(kept)
 
 
-def _card(manifest: FilterManifest, source_card: str | None) -> str:
+def _card(manifest: FilterManifest, num_chosen: int, done: str, source_card: str | None) -> str:
     licence = terms = ""
     if source_card is not None:
         licence = _licence_lines(source_card)
@@ -314,10 +329,6 @@ def _card(manifest: FilterManifest, source_card: str | None) -> str:
         rule = f"with the most bits, so that a share of {manifest.keep_share:g} stays"
     else:
         rule = "with a word that the image contradicts"
-    done = "are left out"
-    num = manifest.num_left_out
-    if manifest.num_corrected:
-        done, num = "have the caption that was proposed instead of their own", manifest.num_corrected
     return f"""\
 ---
 {licence}configs:
@@ -327,7 +338,7 @@ def _card(manifest: FilterManifest, source_card: str | None) -> str:
 ---
 # A filtered data set
 
-{num:,} of {manifest.num_scored:,} scored pairs of another data set {done}: those
+{num_chosen:,} of {manifest.num_scored:,} scored pairs of another data set {done}: those
 {rule}, in an audit by mxqvae. Rows and columns are otherwise those of the
 source, which `manifest.json` names.
 {terms}"""

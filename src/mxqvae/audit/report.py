@@ -64,7 +64,9 @@ def _card(pair: ReportedPair) -> str:
     ]
     file, row, caption_number = scored.key
     place = f"{file}, row {row} (from 0)" + (f", caption {caption_number}" if caption_number else "")
-    proposed = f'<p class="new">{html.escape(scored.proposed_caption or "")}</p>' if scored.is_contradicted else ""
+    proposed = (
+        f'<p class="new">{html.escape(scored.proposed_caption or "")}</p>' if scored.is_contradicted else ""
+    )
     return (
         f'<article data-score="{scored.score or 0:.4f}"><div class="picture">'
         f'<img alt="" src="{_data_uri(pair.image)}">{"".join(maps)}</div><div>'

@@ -70,7 +70,7 @@ class RetrievalScore:
     samples: Recall
     """The pairs that a model sampled."""
     dealt_samples: Recall
-    """The same images with the model's own captions dealt at random: what it earns by captions that are equal."""
+    """The same images with the model's own captions dealt at random: what captions that are equal earn."""
     ceiling: Recall
     """Real held-out pairs."""
     floor: Recall
