@@ -370,7 +370,7 @@ def _run(
                 seen.add(step.name)
                 print(f"  {step.name:<50} {cost:>17}   {step.made}")
         more = f" and {num_unknown} steps of unknown time" if num_unknown else ""
-        slow = "" if multiplies_bf16(find_device()) else "; two or three times as long without bfloat16"
+        slow = "" if multiplies_bf16(find_device()) else "; about twice as long without bfloat16"
         print(f"To do: about {format_duration(60 * minutes)} on two cores{more}{slow}")
         return False
     if (results := reproductions[0].results).is_dir():
