@@ -88,6 +88,20 @@ def test_seeds_are_run_one_after_another_in_one_work_folder(run: Run, tmp_path: 
     assert run(*command, "--seed", 2) == run(*command, "--seeds", 2)
 
 
+def test_every_table_takes_several_seeds(run: Run, coloured_photos: Path, tmp_path: Path):
+    photos = ("--data", coloured_photos, "--data-set", "things")
+    for command, rows in (
+        (("table2", "--rows"), "mxqvae"),
+        (("table3", *photos, "--rows"), "mxqvae"),
+        (("reconstruction", *photos, "--recipes"), "pairs-cpu"),
+        (("dirty-data", "--rows"), "clean"),
+    ):
+        code, out, _ = run("reproduce", *command, rows, "--work", tmp_path, "--dry-run", "--seeds", 1, 2)
+        assert code == 0
+        lines = [line for line in out.splitlines() if line.endswith(":")]
+        assert lines == [f"{rows}, seed 1:", f"{rows}, seed 2:"]
+
+
 @pytest.mark.parametrize(
     ("seeds", "message"),
     [
@@ -177,7 +191,7 @@ def test_table_1_of_photos_is_printed_with_its_plot(
     run: Run, table1_result: Table1Result, photos: Path, monkeypatch: pytest.MonkeyPatch
 ):
     plots: list[tuple[object, ...]] = []
-    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)
+    monkeypatch.setattr(reproduce, "run_rows", lambda *arguments: True)
     monkeypatch.setattr(
         correlation_plot, "write_correlation_plot", lambda *arguments: plots.append(arguments)
     )
@@ -224,7 +238,7 @@ def test_table_3_takes_a_data_set(run: Run, tmp_path: Path):
     ("arguments", "message"),
     [
         (("--rows", "mxqvae", "i-and-t"), "unknown row 'i-and-t'; choose from i-t, t-i"),
-        (("--seed", -1), "--seed must be at least 0, got -1"),
+        (("--seed", -1), "--seeds must be at least 0, got -1"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_run(
@@ -261,7 +275,7 @@ def test_a_row_is_printed_beside_the_paper_s(
 def test_table_2_is_printed_with_its_measures_and_the_judge(
     run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    monkeypatch.setattr(reproduce, "run_rows", lambda *arguments: True)  # as if all steps were done
     baseline = dataclasses.replace(table2_result, name="table2-i-t-emb-seed7", row="I_T_Emb")
     for result in (table2_result, baseline):
         write_result(result, tmp_path / "results")
@@ -277,7 +291,7 @@ def test_table_2_is_printed_with_its_measures_and_the_judge(
 def test_table_2_pictures_the_rows_that_kept_their_samples(
     run: Run, table2_result: Table2Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    monkeypatch.setattr(reproduce, "run_rows", lambda *arguments: True)  # as if all steps were done
     write_result(table2_result, tmp_path / "results")
     command = ("reproduce", "table2", "--work", tmp_path / "work", "--results", tmp_path / "results")
     code, out, _ = run(*command)
@@ -303,7 +317,7 @@ def test_dirty_data_shares_what_its_rows_have_in_common(run: Run, tmp_path: Path
 def test_dirty_data_prints_its_table(
     run: Run, dirty_data_result: DirtyDataResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(reproduce, "_run", lambda *arguments: True)  # as if all steps were done
+    monkeypatch.setattr(reproduce, "run_rows", lambda *arguments: True)  # as if all steps were done
     write_result(dirty_data_result, tmp_path)
     code, out, _ = run("reproduce", "dirty-data", "--results", tmp_path)
     assert code == 0

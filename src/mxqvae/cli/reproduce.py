@@ -1,15 +1,15 @@
 """`mxqvae reproduce`: rows of the paper's tables, from the raw data."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import Names, PathOrNone, Seeds, TextOrNone, at_least
+from mxqvae.cli.arguments import Names, PathOrNone, Seeds, TextOrNone
 from mxqvae.cli.figures import print_lines
+from mxqvae.cli.row_runs import check_seeds, run_rows
 from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
-    from mxqvae.reproduction.rows import Reproduction
     from mxqvae.results import Table1Result
 
 WORK = Path("runs/reproduction")
@@ -50,7 +50,7 @@ def table1(
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    _check_seeds(seeds)
+    check_seeds(seeds)
     if (data is None) != (data_set is None):
         raise MxqvaeError("--data and --data-set go together: the folder, and its name in the table")
     if data is None and recipe is not None:
@@ -79,7 +79,7 @@ def table1(
         )
         for seed in seeds
     ]
-    if not _run(runs, rows, TABLE1_ROWS, dry_run):
+    if not run_rows(runs, rows, TABLE1_ROWS, dry_run):
         return
     scored = [result for result in read_results(results) if isinstance(result, Table1Result)]
     if data_set is None:
@@ -103,7 +103,7 @@ def table2(
     work: Path = WORK,
     results: Path = RESULTS,
     mnist: PathOrNone = None,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Rerun rows of Table 2 from the raw digits: data, judge, both stages, samples, score, result file.
@@ -117,10 +117,10 @@ def table2(
         work: Folder for data, models and samples; kept.
         results: Folder for result files; in a clone, name another than that of the published ones.
         mnist: Folder with the four MNIST files; without it, that of $MXQVAE_MNIST, the cache or a download.
-        seed: Seed of training and sampling.
+        seeds: Seeds of training and sampling, one after another; each has its own line in the table.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    check_seeds(seeds)
 
     from mxqvae.progress import progress_on
     from mxqvae.report.table2 import HEADER, MEASURES_HEADER, measures_lines, table2_lines
@@ -128,8 +128,12 @@ def table2(
     from mxqvae.reproduction.table2 import Table2Reproduction
     from mxqvae.results import Table2Result, read_results
 
-    run = Table2Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress_on())
-    if _run([run], rows, TABLE2_ROWS, dry_run):
+    progress = progress_on()
+    runs = [
+        Table2Reproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress)
+        for seed in seeds
+    ]
+    if run_rows(runs, rows, TABLE2_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table2Result)]
         print_lines("Table 2: pairs that agree with themselves", HEADER, table2_lines(scored))
         # A line for each measure: what fits a page is too wide for a terminal.
@@ -137,7 +141,7 @@ def table2(
         print_lines("What the poster does not tell of its rows, of ours", header, measures)
         accuracies = dict.fromkeys(f"{result.figures.judge_accuracy:.2%}" for result in scored)
         print(f"The judge names {' and '.join(accuracies)} of real test digits right")
-        picture = run.picture_rows(scored)
+        picture = runs[0].picture_rows(scored)
         if picture is not None:
             print(f"Samples of the rows side by side: {picture}")
 
@@ -151,7 +155,7 @@ def table3(
     references: str = "test",
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Train rows of Table 3 on a data set of captioned images, sample them, score them, write result files.
@@ -167,10 +171,10 @@ def table3(
         references: Split that the references come from: test, of which the models know nothing, or train.
         work: Folder for models and samples of this data set; kept.
         results: Folder for result files; in a clone, name another than that of the published ones.
-        seed: Seed of training and sampling.
+        seeds: Seeds of training and sampling, one after another; each has its own line in the table.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    check_seeds(seeds)
 
     from mxqvae.evaluation.image_features import EfficientNetFeatures
     from mxqvae.evaluation.sentence_encoder import MiniLMEncoder
@@ -185,17 +189,21 @@ def table3(
     if not dry_run:  # before hours of training
         EfficientNetFeatures.from_package()
         MiniLMEncoder.from_package()
-    run = Table3Reproduction(
-        work=work / data_set,
-        results=results,
-        data=data,
-        data_set=data_set,
-        recipe=recipe,
-        reference_split=references,
-        seed=seed,
-        progress=progress_on(),
-    )
-    if _run([run], rows, TABLE3_ROWS, dry_run):
+    progress = progress_on()
+    runs = [
+        Table3Reproduction(
+            work=work / data_set,
+            results=results,
+            data=data,
+            data_set=data_set,
+            recipe=recipe,
+            reference_split=references,
+            seed=seed,
+            progress=progress,
+        )
+        for seed in seeds
+    ]
+    if run_rows(runs, rows, TABLE3_ROWS, dry_run):
         scored = [result for result in read_results(results) if isinstance(result, Table3Result)]
         print_lines("Table 3: captions against those of similar images", HEADER, table3_lines(scored))
 
@@ -207,7 +215,7 @@ def pairs(
     recipes: Names = (),
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Train recipes on a data set of captioned images, sample them, and measure what takes no judge.
@@ -223,10 +231,10 @@ def pairs(
         recipes: Recipes to run; without it, the default for the data set.
         work: Folder for models and samples, that of Table 3; kept.
         results: Folder for result files; in a clone, name another than that of the published ones.
-        seed: Seed of training and sampling.
+        seeds: Seeds of training and sampling, one after another; each has its own line in the table.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    check_seeds(seeds)
 
     from mxqvae.evaluation.image_features import EfficientNetFeatures
     from mxqvae.progress import progress_on
@@ -237,10 +245,19 @@ def pairs(
 
     if not dry_run:  # before hours of training
         EfficientNetFeatures.from_package()
-    run = OwnPairsReproduction(
-        work=work / data_set, results=results, data=data, data_set=data_set, seed=seed, progress=progress_on()
-    )
-    if _run([run], recipes or (fitting_recipe(data, None),), (), dry_run):
+    progress = progress_on()
+    runs = [
+        OwnPairsReproduction(
+            work=work / data_set,
+            results=results,
+            data=data,
+            data_set=data_set,
+            seed=seed,
+            progress=progress,
+        )
+        for seed in seeds
+    ]
+    if run_rows(runs, recipes or (fitting_recipe(data, None),), (), dry_run):
         measured = [result for result in read_results(results) if isinstance(result, PairsResult)]
         print_lines("Captioned images", pairs_header(measured), pairs_lines(measured))
 
@@ -252,7 +269,7 @@ def reconstruction(
     recipes: Names = (),
     work: Path = TABLE3_WORK,
     results: Path = RESULTS,
-    seed: int = 0,
+    seeds: Seeds = (0,),
     dry_run: bool = False,
 ) -> None:
     """Train stage 1 of recipes on a data set of captioned images, measure what it makes of the test images.
@@ -266,10 +283,10 @@ def reconstruction(
         recipes: Recipes whose stage 1 is measured; without it, photos-cpu and photos-cpu-perceptual.
         work: Folder for models, that of Table 3; kept.
         results: Folder for result files; in a clone, name another than that of the published ones.
-        seed: Seed of training.
+        seeds: Seeds of training, one after another; each has its own line in the table.
         dry_run: Print the steps and what they take, and stop.
     """
-    at_least(0, seed=seed)
+    check_seeds(seeds)
 
     from mxqvae.evaluation.image_features import EfficientNetFeatures
     from mxqvae.progress import progress_on
@@ -280,10 +297,19 @@ def reconstruction(
 
     if not dry_run:  # before hours of training
         EfficientNetFeatures.from_package()
-    run = ReconstructionReproduction(
-        work=work / data_set, results=results, data=data, data_set=data_set, seed=seed, progress=progress_on()
-    )
-    if _run([run], recipes, RECONSTRUCTION_RECIPES, dry_run):
+    progress = progress_on()
+    runs = [
+        ReconstructionReproduction(
+            work=work / data_set,
+            results=results,
+            data=data,
+            data_set=data_set,
+            seed=seed,
+            progress=progress,
+        )
+        for seed in seeds
+    ]
+    if run_rows(runs, recipes, RECONSTRUCTION_RECIPES, dry_run):
         measured = [result for result in read_results(results) if isinstance(result, ReconstructionResult)]
         print_lines("Reconstructed test images", HEADER, reconstruction_lines(measured))
 
@@ -312,7 +338,7 @@ def dirty_data(
         seeds: Seeds of training, one after another; the table has their mean and standard deviation.
         dry_run: Print the steps and what they take, and stop.
     """
-    _check_seeds(seeds)
+    check_seeds(seeds)
 
     from mxqvae.progress import progress_on
     from mxqvae.report.dirty_data import HEADER, dirty_data_lines
@@ -324,63 +350,9 @@ def dirty_data(
         DirtyDataReproduction(work=work, results=results, mnist=mnist, seed=seed, progress=progress)
         for seed in seeds
     ]
-    if _run(runs, rows, ROWS, dry_run):
+    if run_rows(runs, rows, ROWS, dry_run):
         measured = [result for result in read_results(results) if isinstance(result, DirtyDataResult)]
         print_lines("Training captions that lie", HEADER, dirty_data_lines(measured))
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds:
-        raise MxqvaeError("--seeds takes one or more, such as --seeds 0 1 2")
-    at_least(0, seeds=min(seeds))
-
-
-def _run(
-    reproductions: Sequence["Reproduction"], names: Sequence[str], rows: Collection[str], dry_run: bool
-) -> bool:
-    """Run the rows with each seed in turn, or print what that takes; returns whether they were run.
-
-    Args:
-        reproductions: One for each seed, all in the same work folder.
-    """
-    from mxqvae.device import find_device, multiplies_bf16
-    from mxqvae.progress import format_duration
-    from mxqvae.results import read_results
-
-    plan = {
-        name if len(reproductions) == 1 else f"{name}, seed {run.seed}": run.steps(name)
-        for run in reproductions
-        for name in names or rows
-    }
-    folder = reproductions[0].folder
-    if dry_run:
-        seen: set[str] = set()
-        minutes, num_unknown = 0.0, 0
-        for name, steps in plan.items():
-            print(f"{name}:")
-            for step in steps:
-                if folder.is_done(step):
-                    cost = "done"
-                elif step.name in seen:
-                    cost = "shared, see above"
-                else:
-                    cost = "unknown" if step.minutes is None else f"{step.minutes:g} min"
-                    minutes += step.minutes or 0
-                    num_unknown += step.minutes is None
-                seen.add(step.name)
-                print(f"  {step.name:<50} {cost:>17}   {step.made}")
-        more = f" and {num_unknown} steps of unknown time" if num_unknown else ""
-        slow = "" if multiplies_bf16(find_device()) else "; about twice as long without bfloat16"
-        print(f"To do: about {format_duration(60 * minutes)} on two cores{more}{slow}")
-        return False
-    if (results := reproductions[0].results).is_dir():
-        read_results(results)  # a file there that is no result is refused before hours of work
-    for steps in plan.values():
-        folder.check(steps)
-    for name, steps in plan.items():
-        folder.execute(steps)
-        print(f"{name}: {steps[-1].made}")
-    return True
 
 
 def _plot(path: Path, scored: Sequence["Table1Result"], poster: Mapping[str, Sequence[float]]) -> None:
