@@ -35,6 +35,24 @@ def test_goals_are_counted(table1_result: Table1Result, table2_result: Table2Res
     )
 
 
+def test_what_warped_digits_reach_stands_beside(
+    table1_result: Table1Result, table2_result: Table2Result, row: Row
+):
+    alone = render_count([table1_result], [table2_result])
+    warped = dataclasses.replace(table1_result, row="MXQ-VAE, warped digits")
+    block = render_goals([table1_result, warped], [table2_result])
+    cells = row(block, "Table 1: Quad4, degree 3")
+    assert cells[-2:] == cells[2:4]
+    assert row(block, "Judge on real test digits")[-2:] == ["", ""]
+    assert "warped" not in row(block, "Table 1: order of the rows at degree 0")[2]
+    count = render_count([table1_result, warped], [table2_result])
+    assert count == f"{alone} Of 6 that were measured with warped digits too, 4 are hit."
+    both = render_goals(
+        [table1_result, warped], [table2_result, dataclasses.replace(table2_result, row=warped.row)]
+    )
+    assert row(both, "Judge on real test digits")[-2:] == ["99.61%", "hit"]
+
+
 def test_codes_as_drawn_have_goals_of_their_own(
     table2_result: Table2Result, score_of: Callable[..., ConsistencyScore], row: Row
 ):

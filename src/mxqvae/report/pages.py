@@ -98,10 +98,6 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
                 raise MxqvaeError(
                     f"result {run.name}: {run.table} has no row {run.row!r}; choose from {', '.join(rows)}"
                 )
-    goals = (
-        [result for result in digits if result.row in table1.POSTER],
-        [result for result in second if result.row in table2.POSTER],
-    )
     return {
         "table1-summary": table1.render_summary(digits),
         "table1": table1.render_table1(digits),
@@ -114,8 +110,8 @@ def render_blocks(results: Sequence[Result]) -> dict[str, str]:
         "pairs": own_pairs.render_pairs(pairs),
         "dirty-data": dirty_data.render_dirty_data(dirty),
         "measures": table2.render_measures(second),
-        "goals": render_goals(*goals),
-        "goals-count": render_count(*goals),
+        "goals": render_goals(digits, second),
+        "goals-count": render_count(digits, second),
         "pairs-goals": render_pairs_goals(pairs),
         "runs": render_runs(results),
         **{f"runs-{name}": render_runs([run for run in results if run.recipe == name]) for name in SHIPPED},

@@ -47,9 +47,9 @@ TABLE1_ROWS = {
     "without-im": Row(label="MXQ-VAE w/o IM", recipe="caption-mnist-cpu-without-im"),
     "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
 }
-_WARPED = Row(label="MXQ-VAE, warped digits", recipe="caption-mnist-cpu-warped")
+WARPED = Row(label="MXQ-VAE, warped digits", recipe="caption-mnist-cpu-warped")
 TABLE1_EXTRA_ROWS = {
-    "warped": _WARPED,
+    "warped": WARPED,
     "masks-only": Row(label="MXQ-VAE, masks only", recipe="caption-mnist-cpu-masks-only"),
     "without-tc-masks-only": Row(
         label="MXQ-VAE w/o TC, masks only", recipe="caption-mnist-cpu-without-tc-masks-only"
@@ -64,7 +64,7 @@ TABLE2_ROWS = {
     "t-emb-i": Row(label="T_Emb_I", recipe="caption-mnist-cpu-t-emb-i"),
     "mxqvae": Row(label="MXQ-VAE", recipe="caption-mnist-cpu"),
 }
-TABLE2_EXTRA_ROWS = {"warped": _WARPED}
+TABLE2_EXTRA_ROWS = {"warped": WARPED}
 """The same of Table 2."""
 TABLE3_ROWS = {
     "joint-gan-mmvae": Row(label="Joint GAN + MMVAE", recipe="joint-gan-mmvae"),
