@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.data.pairs import PairDataset
@@ -20,10 +21,10 @@ Run = Callable[..., tuple[int, str, str]]
 def test_json_and_file_hold_the_whole_score(
     run: Run, tiny_model: Path, test_pairs: PairDataset, caption_mnist_small: Path, tmp_path: Path
 ):
-    out, table = tmp_path / "score.json", tmp_path / "bits.parquet"
+    out, table, sheet = tmp_path / "score.json", tmp_path / "bits.parquet", tmp_path / "bits.png"
     code, printed, err = run(
         *("evaluate", "likelihood", "--data", caption_mnist_small, "--weights", tiny_model),
-        *("--table", table, "--out", out, "--json"),
+        *("--table", table, "--sheet", sheet, "--out", out, "--json"),
     )
     assert (code, err) == (0, "")
     measured = PairGenerator.from_pretrained(tiny_model).likelihood(
@@ -35,6 +36,8 @@ def test_json_and_file_hold_the_whole_score(
     rows = pq.read_table(table).to_pylist()
     assert [row["caption"] for row in rows] == test_pairs.captions
     assert rows[7]["word_bits"] == float(measured.word_bits[7].sum())
+    with Image.open(sheet) as drawn:
+        assert drawn.format == "PNG"
 
 
 def test_halves_encoded_apart_have_no_bits_of_words(
@@ -54,9 +57,10 @@ def test_halves_encoded_apart_have_no_bits_of_words(
     assert code == 0
     assert "Bits of 300 train pairs" in printed
     assert "Words" not in printed
-    code, _, err = run(*command, "--table", tmp_path / "bits.parquet")
-    assert code == 2
-    assert "--table needs a joint autoencoder" in err
+    for option in (("--table", tmp_path / "bits.parquet"), ("--sheet", tmp_path / "bits.png")):
+        code, _, err = run(*command, *option)
+        assert code == 2
+        assert "--table and --sheet need a joint autoencoder" in err
     assert run(*command, "--table", tmp_path / "bits.csv")[2].startswith(
         "mxqvae: error: --table writes a parquet file"
     )

@@ -138,6 +138,8 @@ class TestPairs:
         assert table["caption"].to_pylist() == pairs.captions
         parts = [table[f"{part}_bits"].to_numpy() for part in ("image_code", "caption_code", "word")]
         torch.testing.assert_close(torch.from_numpy(sum(parts)), measured.pair_bits())
+        assert table["bits_by_code"].to_pylist() == measured.code_bits.tolist()
+        assert table["bits_by_word"].to_pylist() == measured.word_bits.tolist()
 
     def test_messages(self, tiny_generator: PairGenerator, pairs: PairDataset):
         nothing = PairDataset(pairs.images, [], image_numbers=torch.zeros(0, dtype=torch.int64))

@@ -18,6 +18,7 @@ def likelihood(
     split: str = "test",
     weights: TextOrNone = None,
     table: PathOrNone = None,
+    sheet: PathOrNone = None,
     out: PathOrNone = None,
     json: bool = False,
 ) -> None:
@@ -30,11 +31,13 @@ def likelihood(
         split: Split to measure; pairs of which a half is not known are left out.
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         table: Parquet file to write with a row for each pair: its number, caption, bits of the image's codes,
-            of the caption's codes, and of the words.
+            of the caption's codes, and of the words; and those of each code and each word.
+        sheet: PNG file to draw the first pairs in, the bits of their codes in their places.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
     writes("parquet", ".parquet", table=table)
+    writes("PNG", ".png", sheet=sheet)
 
     from mxqvae.autoencoder.mxqvae import MXQVAE
     from mxqvae.data.pairs import PairDataset
@@ -47,6 +50,7 @@ def likelihood(
         score_likelihood,
         write_likelihood_table,
     )
+    from mxqvae.evaluation.likelihood_sheet import write_likelihood_sheet
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import progress_beside
 
@@ -59,11 +63,15 @@ def likelihood(
         score = score_likelihood(measured, positions)
         if table is not None:
             write_likelihood_table(table, pairs.captions, measured, positions)
-    elif table is None:
+        if sheet is not None:
+            write_likelihood_sheet(sheet, generator, pairs, measured)
+    elif table is None and sheet is None:
         indices = encode_pairs(generator.autoencoder, generator.tokenizer, pairs, progress=progress)
         score = measure_likelihood(generator.prior, indices, positions, progress=progress)
     else:
-        raise MxqvaeError("--table needs a joint autoencoder, which gives words bits; leave it out")
+        raise MxqvaeError(
+            "--table and --sheet need a joint autoencoder, which gives words bits; leave them out"
+        )
     give_out(dataclasses.asdict(score), lambda: _print_table(score, split), out=out, json=json)
 
 

@@ -139,7 +139,8 @@ def write_likelihood_table(
 ) -> None:
     """Write a parquet file with a row for each pair.
 
-    Its columns: pair (from 0), caption, image_code_bits, caption_code_bits, word_bits.
+    Its columns: pair (from 0), caption; image_code_bits, caption_code_bits and word_bits, which are sums; and
+    as lists bits_by_code (T, those of the image's codes first) and bits_by_word (L, 0 for padding).
 
     Args:
         captions: N, of the pairs of `measured`.
@@ -152,6 +153,8 @@ def write_likelihood_table(
             "image_code_bits": measured.code_bits[:, is_image].sum(1).numpy(),
             "caption_code_bits": measured.code_bits[:, ~is_image].sum(1).numpy(),
             "word_bits": measured.word_bits.sum(1).numpy(),
+            "bits_by_code": measured.code_bits.tolist(),
+            "bits_by_word": measured.word_bits.tolist(),
         }
     )
     with new_output_file(path) as partial:
