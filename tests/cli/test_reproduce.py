@@ -285,7 +285,7 @@ def test_table_2_is_printed_with_its_measures_and_the_judge(
     assert ["ours", *["1.000"] * 4, "0.900", "0.980", "0.980"] in lines
     assert ["Model", "I_T_Emb", "MXQ-VAE"] in lines
     assert ["Codes", "a", "pair", "72", "72"] in lines
-    assert "The judge names 99.61% of real test digits right\n" in out
+    assert "The judge names 99.61% of real test digits right.\n" in out
 
 
 def test_table_2_pictures_the_rows_that_kept_their_samples(

@@ -33,6 +33,15 @@ def test_the_poster_s_averages_follow_from_its_cells_but_for_the_footnote(label:
         assert fmean(by_kind) == pytest.approx(average, abs=0.0005)
 
 
+@pytest.mark.parametrize("render", [render_table2, render_summary])
+def test_below_it_stands_how_good_the_judge_is(
+    table2_result: Table2Result, render: Callable[[list[Table2Result]], str]
+):
+    judged = f"{FOOTNOTE} The judge names 99.61% of real test digits right."
+    assert render([table2_result]).endswith(judged)
+    assert render([]).endswith(FOOTNOTE)
+
+
 def test_ours_stands_below_the_poster_with_the_difference(table2_result: Table2Result, row: Row):
     block = render_table2([table2_result])
     assert row(block, "**MXQ-VAE**", "poster") == [

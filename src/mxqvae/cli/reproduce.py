@@ -123,7 +123,7 @@ def table2(
     check_seeds(seeds)
 
     from mxqvae.progress import progress_on
-    from mxqvae.report.table2 import HEADER, MEASURES_HEADER, measures_lines, table2_lines
+    from mxqvae.report.table2 import HEADER, MEASURES_HEADER, judge_line, measures_lines, table2_lines
     from mxqvae.reproduction.rows import TABLE2_ROWS
     from mxqvae.reproduction.table2 import Table2Reproduction
     from mxqvae.results import Table2Result, read_results
@@ -139,8 +139,7 @@ def table2(
         # A line for each measure: what fits a page is too wide for a terminal.
         header, *measures = zip(MEASURES_HEADER, *measures_lines(scored), strict=True)
         print_lines("What the poster does not tell of its rows, of ours", header, measures)
-        accuracies = dict.fromkeys(f"{result.figures.judge_accuracy:.2%}" for result in scored)
-        print(f"The judge names {' and '.join(accuracies)} of real test digits right")
+        print(judge_line(scored))
         picture = runs[0].picture_rows(scored)
         if picture is not None:
             print(f"Samples of the rows side by side: {picture}")

@@ -64,13 +64,23 @@ def table2_lines(results: Sequence[Table2Result]) -> Lines:
 
 def render_table2(results: Sequence[Table2Result]) -> str:
     """Table 2 in Markdown."""
-    return f"{render_table(HEADER, table2_lines(results))}\n\n{FOOTNOTE}"
+    return f"{render_table(HEADER, table2_lines(results))}\n\n{_footnotes(results)}"
 
 
 def render_summary(results: Sequence[Table2Result]) -> str:
     """Table 2 in short, in Markdown: of each row the poster's figures and ours by kind, and our bounds."""
     lines = _below_the_poster(results, _short_lines_of_ours)
-    return f"{render_table(HEADER[:-1], [line[:-1] for line in lines])}\n\n{FOOTNOTE}"
+    return f"{render_table(HEADER[:-1], [line[:-1] for line in lines])}\n\n{_footnotes(results)}"
+
+
+def judge_line(results: Sequence[Table2Result]) -> str:
+    """How far the judge of the runs, at least one, is to be trusted."""
+    accuracies = dict.fromkeys(f"{result.figures.judge_accuracy:.2%}" for result in results)
+    return f"The judge names {' and '.join(accuracies)} of real test digits right."
+
+
+def _footnotes(results: Sequence[Table2Result]) -> str:
+    return f"{FOOTNOTE} {judge_line(results)}" if results else FOOTNOTE
 
 
 def _below_the_poster(results: Sequence[Table2Result], lines_of_ours: LinesOfOurs) -> Lines:
