@@ -12,12 +12,10 @@ from torch import Tensor
 
 from mxqvae.autoencoder.image import check_image_size
 from mxqvae.autoencoder.kinds import Autoencoder
-from mxqvae.config import to_json
 from mxqvae.data.batch import PairBatch, to_bytes
 from mxqvae.data.pairs import PairDataset
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.data.validation_split import split_validation
-from mxqvae.data.warping import WarpingConfig, warp
 from mxqvae.device import find_device, to_device
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
@@ -103,8 +101,6 @@ def training_codes(
         raise MxqvaeError(f"data set {data}: no image has a caption; stage 2 learns from whole pairs")
     # Mirrored images are further pairs: their codes are others.
     views = [pairs.images_of, *([pairs.mirrored_images_of] if recipe.horizontal_flip else [])]
-    if recipe.warping is not None:
-        views = [_warped(view, recipe.warping) for view in views]
     token_ids = tokenizer.encode(pairs.captions)
     learned, held_out = split_validation(pairs, recipe.held_out_share)
 
@@ -119,8 +115,6 @@ def training_codes(
     path = out / "runs" / "prior" / "indices.safetensors"
     weights = (out / "autoencoder" / WEIGHTS_FILE).read_bytes()
     content = weights + pairs.digest().encode() + b"mirrored" * recipe.horizontal_flip
-    if recipe.warping is not None:
-        content += to_json(recipe.warping).encode()
     identity = hashlib.sha256(content).hexdigest()
     # A file that is missing or damaged is made anew.
     with suppress(FileNotFoundError, SafetensorError), safe_open(path, framework="pt") as file:
@@ -132,9 +126,3 @@ def training_codes(
     with new_output_file(path) as partial:
         partial.write_bytes(save({"indices": indices.int()}, metadata={"identity": identity}))
     return parts(indices)
-
-
-def _warped(view: Callable[[Tensor], Tensor], config: WarpingConfig) -> Callable[[Tensor], Tensor]:
-    """The same images, each warped; the same way whenever all are asked for in their order."""
-    generator = torch.Generator().manual_seed(0)
-    return lambda rows: warp(view(rows), config, generator)

@@ -62,8 +62,8 @@ class Recipe:
     horizontal_flip: bool = False
     """Whether training mirrors half of the images; not where left and right mean something."""
     warping: WarpingConfig | None = None
-    """How stage 1 sees each image, warped anew, and is to restore it; stage 2 has the codes of one such warp
-    of each pair. None: as they are."""
+    """How stage 1 sees each image, warped anew, and is to restore it; None: as it is. Stage 2 has the codes
+    of images as they are: of warped ones it drew pairs that agreed less (docs/design.md)."""
     minutes: tuple[float, float] | None = None
     """What stage 1 and stage 2 take on two cores with bfloat16, about, at 64 pixels; none: not known."""
 

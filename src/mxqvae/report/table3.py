@@ -17,7 +17,7 @@ POSTER: dict[str, dict[str, tuple[float, ...]]] = {
 """Set → row → unigram precision, sentence similarity top-1, top-5, top-10 (poster of BMVC 2022, Table 3)."""
 ROWS = tuple(POSTER["Flower"])
 NOT_MEASURED = {
-    "Flower": "not measured: needs Reed et al.'s captions, see `mxqvae data flowers102`",
+    "Flower": "not measured: needs all of Reed et al.'s captions, see `mxqvae data flowers102`",
     "CUB": "not measured: needs Reed et al.'s captions, see `mxqvae data cub200`",
 }
 HEADER = ("Set", "Model", "", "Unigram precision", "Top-1", "Top-5", "Top-10")

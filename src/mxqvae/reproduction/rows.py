@@ -184,7 +184,10 @@ class Reproduction(ABC):
         def train() -> float:
             return train_autoencoder(recipe, self.data_folder, out, seed=self.seed, progress=self.progress)
 
-        settings = self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training)
+        settings = {
+            **self._settings(name, recipe, self._models(recipe)[0], recipe.autoencoder_training),
+            **({} if recipe.warping is None else {"warping": to_tree(recipe.warping)}),
+        }
         minutes = recipe.minutes and _minutes_left(
             recipe.minutes[0],
             out / "runs" / "autoencoder",
@@ -277,7 +280,6 @@ class Reproduction(ABC):
             "training": to_tree(training),
             **({} if recipe.max_epochs is None else {"max_epochs": recipe.max_epochs}),
             **({"held_out_share": recipe.held_out_share} if recipe.held_out_share else {}),
-            **({} if recipe.warping is None else {"warping": to_tree(recipe.warping)}),
             **({"max_epochs_of_codes": recipe.max_epochs_of_codes} if recipe.max_epochs_of_codes else {}),
         }
 
