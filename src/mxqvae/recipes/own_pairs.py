@@ -53,7 +53,7 @@ _PHOTOS = replace(
     _CPU,
     description="Captioned photos with the cpu preset; training mirrors half of them",
     horizontal_flip=True,
-    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95)),
+    generation=GenerationConfig(sampling=SamplingConfig(top_p=0.95), num_refinements=1, max_word_bits=2.0),
     minutes=(85, 95),
 )
 
