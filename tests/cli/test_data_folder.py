@@ -129,6 +129,8 @@ def test_strict(run: Run, photos: Path, tmp_path: Path):
     ("arguments", "message"),
     [
         (("--image-size", 4), "--image-size must be at least 8, got 4"),
+        (("--image-size", 60), "--image-size must be a multiple of 8, as models take no other, got 60"),
+        (("--seed", "x"), "--seed: takes a whole number, not 'x'; see `mxqvae data folder --help`"),
         (("--seed", -1), "--seed must be at least 0, got -1"),
         (("--max-length", 1), "--max-length must be at least 2, got 1"),
         (("--vocab-size", 100), "--vocab-size must be at least 260, got 100"),

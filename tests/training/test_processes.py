@@ -15,6 +15,7 @@ from mxqvae.training.processes import average_gradients, companions, num_process
 
 # A module of its own, since a companion is a fresh interpreter that imports what it is to call.
 COMPANION = """
+import multiprocessing
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 
 from mxqvae.autoencoder.quantizer import AveragingVectorQuantizer, QuantizerConfig
+from mxqvae.errors import MxqvaeError
 from mxqvae.training.loop import TrainingConfig, train
 from mxqvae.training.processes import companions, process_rank
 
@@ -53,6 +55,16 @@ def quantize(processes: int) -> list[Tensor]:
         codebooks = [torch.empty_like(quantizer.codebook) for _ in range(processes)]
         distributed.all_gather(codebooks, quantizer.codebook)
     return codebooks
+
+
+def refuse() -> None:
+    # As all would; the first one waits to see whether the other says it too.
+    with companions(2, refuse):
+        if process_rank():
+            raise MxqvaeError("no")
+        for other in multiprocessing.active_children():
+            other.join()
+        raise MxqvaeError("no")
 
 
 if os.environ.get("ALIVE", str(os.getpid())) != str(os.getpid()):
@@ -103,6 +115,12 @@ def test_an_error_ends_the_companions(fit: Callable[[Path, int], nn.Module], tmp
         fail()
     assert not distributed.is_initialized()
     assert not multiprocessing.active_children()
+
+
+def test_what_all_refuse_the_first_one_says(companion: ModuleType, capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(MxqvaeError, match=r"^no$"):
+        companion.refuse()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_all_have_the_same_codebook(companion: ModuleType):

@@ -127,4 +127,6 @@ def _one_line(complaint: str) -> str:
     sentences = [" ".join(lines) for lines in paragraphs]
     kept = [s for s in sentences if s and not s.startswith(("Argument helptext", "For full helptext"))]
     text = "; ".join(kept).removeprefix("Error parsing ").rstrip(".")
+    text = re.sub(r"invalid literal for int\(\) with base 10: ('.*')", r"takes a whole number, not \1", text)
+    text = re.sub(r"could not convert string to float: ('.*')", r"takes a number, not \1", text)
     return text[:1].lower() + text[1:]

@@ -74,6 +74,8 @@ def folder(
         json: Print the manifest as JSON.
     """
     at_least(8, image_size=image_size)
+    if image_size % 8:
+        raise MxqvaeError(f"--image-size must be a multiple of 8, as models take no other, got {image_size}")
     at_least(0, seed=seed)
     at_least(2, max_length=max_length)
     at_least(1, processes=processes)

@@ -8,7 +8,7 @@ import tyro
 
 def report(
     *,
-    pages: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="PAGES")] = (),
+    pages: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[PAGES ...]")] = (),
     results: Path = Path("results"),
 ) -> None:
     """Write the tables of the README and the pages anew from the result files.

@@ -221,7 +221,7 @@ def pairs(
 
     That is: how many sampled captions find their own image, how near samples come to training images, what
     stage 1 makes of test images, and the bits of test pairs. What is in the work folder is used again, models
-    that were trained for Table 3 too. Needs `pip install 'mxqvae[similarity]'`, and up to three hours on two
+    that were trained for Table 3 too. Needs `pip install 'mxqvae[similarity]'`, and up to four hours on two
     cores: --dry-run tells how long.
 
     Args:

@@ -107,7 +107,7 @@ def sample(
             "weights": str(weights or SHIPPED_WEIGHTS),
             "out": str(out),
             "seconds": round(seconds, 3),
-            "pairs_per_second": round(num / seconds, 1),
+            "pairs_per_second": float(f"{num / seconds:.3g}"),
         }
         print(json_format.dumps(summary))
     else:

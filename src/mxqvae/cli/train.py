@@ -109,7 +109,7 @@ def reader(
 def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
     """Train all parts of a model: stage 1, stage 2 and, where the recipe has one, a reader.
 
-    Takes up to five hours on two cores at 64 pixels, less of few pairs. Ctrl-C keeps a checkpoint, the same
+    Takes two to four hours on two cores at 64 pixels, less of few pairs. Ctrl-C keeps a checkpoint, the same
     command goes on from it; parts that are done stay as they are.
 
     Args:
@@ -238,7 +238,7 @@ def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe"
     from mxqvae.recipes import find_recipe, fitting_recipe
 
     fitting = fitting_recipe(data, name)
-    if name is None:
+    if name is None and (data / "data").is_dir():  # else there is no data set, which is said soon
         progress.say(f"recipe {fitting}, the default for this data set; --recipe takes another")
     return find_recipe(fitting)
 

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -121,7 +121,8 @@ def _accompany(
     arrival.send(rank)
     torch.set_num_threads(num_threads)
     distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=num)
-    target(*arguments)
+    with suppress(MxqvaeError):  # the first process does the same, meets the same and says so
+        target(*arguments)
 
 
 def _free_port() -> int:

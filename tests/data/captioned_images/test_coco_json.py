@@ -56,7 +56,8 @@ def test_a_gap_is_an_empty_caption(tmp_path: Path, caption: float | None):
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ("[]", "not a COCO captions file"),
+        ("[]", "a list, where COCO's captions files have an object; write its entries to a metadata.jsonl"),
+        ('"x"', "not a COCO captions file"),
         ('{"images": []}', "no 'annotations'"),
         (
             '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": []}',

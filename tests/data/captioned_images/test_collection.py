@@ -41,6 +41,14 @@ def rows(collection: PairCollection, split: str = "train") -> list[tuple]:
     return [(pair.name, pair.png, pair.captions) for pair in collection.pairs(split)]
 
 
+def test_an_image_that_no_list_names_is_noted_and_left_out(collection: PairCollection, add: Add):
+    add("a", b"1", "one")
+    add("b", None, is_named=False)
+    collection.deal(test_share=0, seed=0)
+    assert rows(collection) == [("a", b"png of 1", ("one",))]
+    assert collection._problems.counts()["unnamed"].examples == ("b",)
+
+
 def test_the_same_image_is_one_row(collection: PairCollection, add: Add):
     add("a", b"1", "one", "two")
     add("b", b"2", "three")

@@ -15,6 +15,8 @@ from mxqvae.errors import MxqvaeError
             ("caption_0", "caption_2", "caption_10"),
         ),
         (["image", "caption_0", "caption"], "image", ("caption",)),
+        (["File_Name", "Caption"], "File_Name", ("Caption",)),
+        (["Image", "image", "TEXT", "Caption", "caption"], "image", ("caption",)),
     ],
 )
 def test_known_names(names: list[str], image: str, captions: tuple[str, ...]):

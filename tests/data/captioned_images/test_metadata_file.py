@@ -140,6 +140,36 @@ def test_bytes_that_are_not_utf8_and_a_byte_order_mark(tmp_path: Path):
     assert pair.name == "�.png"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_unicode_text_of_excel(tmp_path: Path, encoding: str):
+    text = "\ufefffile_name\tcaption\r\n\u00e9.png\tcaf\u00e9\r\n"
+    (tmp_path / "a.tsv").write_bytes(text.encode(encoding))
+    assert [(pair.name, pair.captions) for pair in read(tmp_path / "a.tsv")] == [
+        ("\u00e9.png", ("caf\u00e9",))
+    ]
+
+
+def test_images_beside_a_list_that_does_not_name_them_are_told(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "images/b.png", "images/c.png", "d.jpg", ".hidden.png", "notes.pdf"):
+        (tmp_path / name).touch()
+    (tmp_path / "metadata.csv").write_text("file_name,caption\n./a.png,one\nb.png,two\nmissing.png,three\n")
+    pairs = read(tmp_path / "metadata.csv")
+    assert [pair.name for pair in pairs if pair.is_named] == ["./a.png", "b.png", "missing.png"]
+    assert [pair for pair in pairs if not pair.is_named] == [
+        SourcePair(name, None, is_named=False) for name in ("d.jpg", "images/c.png")
+    ]
+
+
+def test_images_elsewhere_may_be_for_other_lists(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "elsewhere" / name).touch()
+    (tmp_path / "metadata.csv").write_text("file_name,caption\na.png,one\n")
+    pairs = list(MetadataFiles([tmp_path / "metadata.csv"], NOTHING_ASKED, tmp_path / "elsewhere"))
+    assert [pair.name for pair in pairs] == ["a.png"]
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_list_says_itself_what_separates_its_cells(tmp_path: Path, separator: str):
     text = separator.join(["file", "caption"]) + "\n" + separator.join(["a.png", '"one, two; three"']) + "\n"

@@ -128,7 +128,8 @@ def _collect(
     if not collection.count(TRAIN):
         counts = problems.counts()
         met = ", ".join(_told(kind, counts[kind.key]) for kind in ProblemKind if kind.key in counts)
-        raise MxqvaeError(f"{source.layout}: nothing can be used; {met or 'there is nothing in it'}")
+        nothing = "there is nothing in it: it needs images and captions, such as lines of file_name,caption"
+        raise MxqvaeError(f"{source.layout}: nothing can be used; {met or nothing}")
     if not any(pair.png and pair.captions for pair in collection.pairs(TRAIN)):
         raise _no_whole_pair(source.layout, collection)
 

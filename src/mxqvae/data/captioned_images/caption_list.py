@@ -4,6 +4,7 @@ Such as `{"file_name": "1.jpg", "captions": ["A dog.", "A brown dog."]}`. Lines 
 name the same image are one image's captions.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -118,7 +119,11 @@ class CaptionList:
         with self._open_bytes() as file:
             # Only a line feed ends a line of JSON; the module csv asks for line ends as they are.
             newline = "\n" if self._is_jsonl else ""
-            text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline)
+            # What Excel calls Unicode text; it begins with either mark of UTF-16.
+            is_utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            file.seek(0)
+            encoding, errors = ("utf-16", "replace") if is_utf16 else ("utf-8-sig", "surrogateescape")
+            text = io.TextIOWrapper(file, encoding, errors, newline)
             yield from self._json_rows(text) if self._is_jsonl else self._csv_rows(text)
 
     def _json_rows(self, text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:

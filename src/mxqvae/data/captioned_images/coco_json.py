@@ -53,6 +53,11 @@ def captions_of_files(content: bytes, where: str) -> dict[str, list[str]]:
         tree = json.loads(content.decode("utf-8-sig", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MxqvaeError(f"{where}: not JSON ({error}); fix it") from None
+    if isinstance(tree, list):
+        raise MxqvaeError(
+            f"{where}: a list, where COCO's captions files have an object; write its entries to a "
+            "metadata.jsonl, one a line, beside the images, and give that"
+        )
     try:
         names: dict[Any, str] = {}
         for image in tree["images"]:

@@ -58,6 +58,9 @@ class PairCollection:
         Raises:
             MxqvaeError: As `ProblemLog.add`.
         """
+        if not pair.is_named:
+            self._problems.add(Problem(ProblemKind.UNNAMED, pair.name))
+            return
         captions, problems = tidy_captions(pair.name, pair.captions)
         if square is not None:
             problems = [Problem(kind, pair.name, detail) for kind, detail in square.problems] + problems

@@ -97,7 +97,8 @@ def find_columns(names: Sequence[str], asked: AskedColumns, table: str) -> Colum
 
 def known_image_column(names: Sequence[str]) -> str | None:
     """The column that holds images or their file names, by its name; None where no name is known."""
-    return next((name for name in IMAGE_COLUMNS if name in names), None)
+    spelled = _spelled(names)
+    return next((spelled[name] for name in IMAGE_COLUMNS if name in spelled), None)
 
 
 def find_caption_columns(names: Sequence[str], asked: AskedColumns, table: str) -> tuple[str, ...]:
@@ -113,12 +114,18 @@ def find_caption_columns(names: Sequence[str], asked: AskedColumns, table: str) 
 
 def known_caption_columns(names: Sequence[str]) -> tuple[str, ...]:
     """The columns that hold captions by their names; none where no name is known."""
+    spelled = _spelled(names)
     for name in CAPTION_COLUMNS:
-        if name in names:
-            return (name,)
+        if name in spelled:
+            return (spelled[name],)
     numbered = tuple(sorted((name for name in names if _NUMBERED.fullmatch(name)), key=_natural))
     # Flickr30k's column. Last: other tables keep remarks in one of that name.
     return numbered or tuple(name for name in names if name == "comment")
+
+
+def _spelled(names: Sequence[str]) -> dict[str, str]:
+    """As the table spells them, by their names in small letters; such names themselves go first."""
+    return {name.lower(): name for name in names} | {name: name for name in names}
 
 
 def asked_column(names: Sequence[str], name: str | None, role: str, table: str) -> str | None:

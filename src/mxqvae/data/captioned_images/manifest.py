@@ -35,6 +35,8 @@ class CaptionedImagesConfig:
             value = getattr(self, name)
             if value is not None and value < minimum:
                 raise ValueError(f"{name} must be at least {minimum}")
+        if self.image_size % 8:
+            raise ValueError("image_size must be a multiple of 8, as models take no other")
         if not 0 <= self.test_share < 1:
             raise ValueError("test_share must be at least 0 and below 1")
 

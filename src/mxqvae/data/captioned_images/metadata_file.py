@@ -1,6 +1,7 @@
 """Lists of captions beside images: `metadata.jsonl`, `metadata.csv` (`imagefolder`) and files like them."""
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,8 @@ from mxqvae.data.captioned_images.columns import (
     known_caption_columns,
     known_image_column,
 )
-from mxqvae.data.captioned_images.image_files import ImageFinder
-from mxqvae.data.captioned_images.source import SourcePair
+from mxqvae.data.captioned_images.image_files import ImageFinder, is_image_name, walk_files
+from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
 
@@ -41,8 +42,18 @@ class MetadataFiles:
 
     def __iter__(self) -> Iterator[SourcePair]:
         published = splits_of_shards(self._paths)
+        named: set[int] = set()  # hashes, which take less memory than names
         for path in self._paths:
-            yield from _list(path, self._images).pairs(self._asked, published.get(path))
+            for pair in _list(path, self._images).pairs(self._asked, published.get(path)):
+                if isinstance(pair.image, FileRange):
+                    named.add(_hash(pair.image.path))
+                yield pair
+        # Elsewhere lie images for other lists as well.
+        folders = () if self._images else dict.fromkeys(path.parent for path in self._paths)
+        for folder in folders:
+            for path in walk_files(folder):
+                if is_image_name(path.name) and _hash(path) not in named:
+                    yield SourcePair(printable(str(path.relative_to(folder))), None, is_named=False)
 
 
 def names_images(path: Path) -> bool:
@@ -66,6 +77,10 @@ def has_header(path: Path, asked: AskedColumns) -> bool:
     except (MxqvaeError, csv.Error):
         return False
     return True
+
+
+def _hash(path: str | Path) -> int:
+    return hash(os.path.normpath(path))
 
 
 def _list(path: Path, images: Path | None) -> CaptionList:

@@ -21,6 +21,7 @@ class ProblemKind(Enum):
         "image file is missing",
         "left out: name files with their endings, or their folder with --images",
     )
+    UNNAMED = ("image lies beside a list that does not name it", "left out: add a line for it")
     BROKEN = ("image is damaged or of an unknown format", "left out")
     HEIC = ("image is HEIC, a format of phones", "left out: pip install 'mxqvae[heic]'")
     GIGANTIC = ("image has too many pixels to decode safely", "left out")

@@ -60,6 +60,8 @@ class SourcePair(NamedTuple):
     """The published split, where there is one: of `splitting.SPLITS`."""
     box: Box | None = None
     """What to crop to, where it is known."""
+    is_named: bool = True
+    """Whether the list names it, where there is one; an image that it does not name is left out."""
 
 
 class PairSource(Protocol):
