@@ -147,6 +147,15 @@ class TestPairs:
         bounded = {"autoencoder_training": training, "max_epochs": 1, "for_caption_mnist": True}
         monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(tiny_recipe, **bounded))
 
+    def test_changes_are_for_every_part(self, run: Run, caption_mnist_small: Path, tmp_path: Path):
+        command = ("train", "pairs", "--recipe", "tiny", "--data", caption_mnist_small, "--out", tmp_path)
+        assert run(*command, "--set", "num_steps=1", "--set", "batch_size=6")[0] == 0
+        logs = [tmp_path / "runs" / part / "log.jsonl" for part in ("autoencoder", "prior", "reader")]
+        assert [json.loads(log.read_text().splitlines()[-1])["step"] for log in logs] == [1, 1, 1]
+        code, _, err = run(*command, "--set", "num_steps=2", "--set", "batch_size=6")
+        assert code == 2
+        assert "belongs to a run with other settings" in err
+
     def test_all_parts_are_trained_and_done_ones_left_alone(
         self, run: Run, caption_mnist_small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):

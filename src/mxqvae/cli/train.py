@@ -30,12 +30,9 @@ def autoencoder(
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_autoencoder
-    from mxqvae.training.loop import override_training
 
     progress = progress_on()
-    chosen = _find_recipe(data, recipe, progress)
-    training = override_training(chosen.autoencoder_training, changes)
-    chosen = dataclasses.replace(chosen, autoencoder_training=training, **_bounds_lifted(changes))
+    chosen = _with_autoencoder_changed(_find_recipe(data, recipe, progress), changes)
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
     same = "" if recipe is None else f" --recipe {recipe}"
@@ -60,12 +57,9 @@ def prior(
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_prior
-    from mxqvae.training.loop import override_training
 
     progress = progress_on()
-    chosen = _find_recipe(data, recipe, progress)
-    training = override_training(chosen.prior_training, changes)
-    chosen = dataclasses.replace(chosen, prior_training=training, **_bounds_lifted(changes))
+    chosen = _with_prior_changed(_find_recipe(data, recipe, progress), changes)
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
@@ -91,22 +85,16 @@ def reader(
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.stages import train_reader
-    from mxqvae.training.loop import override_training
 
     progress = progress_on()
-    chosen = _find_recipe(data, recipe, progress)
-    if chosen.reader is not None:
-        training = override_training(chosen.reader.training, changes)
-        chosen = dataclasses.replace(
-            chosen,
-            reader=dataclasses.replace(chosen.reader, training=training),
-            **_bounds_lifted(changes),
-        )
+    chosen = _with_reader_changed(_find_recipe(data, recipe, progress), changes)
     seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
 
-def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
+def pairs(
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
+) -> None:
     """Train all parts of a model: stage 1, stage 2 and, where the recipe has one, a reader.
 
     Takes two to four hours on two cores at 64 pixels, less of few pairs. Ctrl-C keeps a checkpoint, the same
@@ -119,6 +107,8 @@ def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone =
             pairs-cpu for drawings and signs; photos-cpu-audit or pairs-cpu-audit for an audit; `mxqvae train
             recipes` lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
+        changes: Another value for a field of the training of every part: num_steps=100 (then taken however
+            few the pairs, with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
     at_least(0, seed=seed)
 
@@ -127,6 +117,8 @@ def pairs(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone =
 
     progress = progress_on()
     chosen = _find_recipe(data, recipe, progress)
+    for with_part_changed in (_with_autoencoder_changed, _with_prior_changed, _with_reader_changed):
+        chosen = with_part_changed(chosen, changes)
     for part, train in trainers_of(chosen).items():
         seconds = train(chosen, data, out, seed=seed, progress=progress)
         print(f"{part}, trained in {format_duration(seconds)}: {out}")
@@ -241,6 +233,33 @@ def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe"
     if name is None and (data / "data").is_dir():  # else there is no data set, which is said soon
         progress.say(f"recipe {fitting}, the default for this data set; --recipe takes another")
     return find_recipe(fitting)
+
+
+def _with_autoencoder_changed(recipe: "Recipe", changes: tuple[str, ...]) -> "Recipe":
+    """The recipe with other values in the training of stage 1."""
+    from mxqvae.training.loop import override_training
+
+    training = override_training(recipe.autoencoder_training, changes)
+    return dataclasses.replace(recipe, autoencoder_training=training, **_bounds_lifted(changes))
+
+
+def _with_prior_changed(recipe: "Recipe", changes: tuple[str, ...]) -> "Recipe":
+    """The recipe with other values in the training of stage 2."""
+    from mxqvae.training.loop import override_training
+
+    training = override_training(recipe.prior_training, changes)
+    return dataclasses.replace(recipe, prior_training=training, **_bounds_lifted(changes))
+
+
+def _with_reader_changed(recipe: "Recipe", changes: tuple[str, ...]) -> "Recipe":
+    """The recipe with other values in the training of its reader, where it has one."""
+    from mxqvae.training.loop import override_training
+
+    if recipe.reader is None:
+        return recipe
+    training = override_training(recipe.reader.training, changes)
+    reader = dataclasses.replace(recipe.reader, training=training)
+    return dataclasses.replace(recipe, reader=reader, **_bounds_lifted(changes))
 
 
 def _bounds_lifted(changes: tuple[str, ...]) -> dict[str, None]:
