@@ -161,6 +161,10 @@ def train(
     step = load_checkpoint(checkpoint, model, optimizer, identity) if checkpoint.exists() else 0
     log = _Log(folder / "log.jsonl", step, writes, bf16=config.bf16 and multiplies_bf16(device))
     progress = progress if progress and writes else NoProgress()
+    if step == config.num_steps:
+        progress.say(f"{description}: trained before")
+        model.cpu().eval()
+        return log.seconds
     model.train()
 
     def save() -> None:
