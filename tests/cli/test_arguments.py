@@ -74,7 +74,7 @@ def test_help_is_printed_and_nothing_is_bound(capsys: pytest.CaptureFixture[str]
     ("arguments", "parts"),
     [
         (["out", "--bogus"], ["unrecognized options: --bogus", "see `mxqvae draw --help`"]),
-        (["out", "--num", "many"], ["--num: invalid literal for int()", "'many'"]),
+        (["out", "--num", "many"], ["--num: takes a whole number, not 'many'"]),
         (["out", "--num", "3.5"], ["--num", "'3.5'"]),
         (["out", "--num"], ["--num"]),
         (["out", "extra"], ["extra"]),

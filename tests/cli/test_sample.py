@@ -113,7 +113,7 @@ def test_the_defaults_are_those_of_the_library():
         (("--temperature", 0), "--temperature must be above 0, got 0.0"),
         (("--temperature", "nan"), "--temperature must be above 0, got nan"),
         (("--temperature", "inf"), "--temperature must be above 0, got inf"),
-        (("--num", "many"), "--num: invalid literal for int()"),
+        (("--num", "many"), "--num: takes a whole number, not 'many'"),
         (("--numb", 3), "--numb"),
         (("--weights", "./no/such/folder"), "./no/such/folder"),
     ],
