@@ -12,6 +12,9 @@ from typing import Any
 from mxqvae.errors import MxqvaeError
 from mxqvae.output_file import new_output_file
 
+CONTACT_SHEET_NAME = "contact_sheet.png"
+"""The picture of some pairs in folders of pairs, drawn ones and data sets."""
+
 
 def check_output_folder(out: Path, *, overwrite: bool = False) -> None:
     """Refuse `out` when it cannot become an output folder; call it before a long job starts.

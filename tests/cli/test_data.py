@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,22 @@ def test_caption_mnist_is_built_and_reported(run: Run, mnist_folder: Path, tmp_p
     assert code == 0
     assert [line.split(",")[0] for line in stdout.splitlines()[:2]] == ["train: 20 pairs", "test: 10 pairs"]
     assert len(PairDataset.from_parquet(out, "train")) == 20
+
+
+@pytest.mark.parametrize("name", ["caption-mnist", "degree", "colour-degree", "corrupt"])
+def test_the_manifest_is_printed_where_json_is_asked_for(
+    run: Run, mnist_folder: Path, caption_mnist_small: Path, coloured_photos: Path, tmp_path: Path, name: str
+):
+    arguments = {
+        "caption-mnist": ("--num-train", 20, "--num-test", 10, "--mnist", mnist_folder),
+        "degree": ("--data", caption_mnist_small),
+        "colour-degree": ("--data", coloured_photos),
+        "corrupt": (caption_mnist_small, "--share", 0.1),
+    }
+    out = tmp_path / "out"
+    code, stdout, err = run("data", name, *arguments[name], "--out", out, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(stdout) == json.loads((out / "manifest.json").read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def test_captions_are_corrected(run: Run, caption_mnist_small: Path, scores: Pat
     arguments = ("--scores", scores, "--out", out, "--correct")
     code, printed, err = run("data", "filter", caption_mnist_small, *arguments)
     assert (code, printed, err) == (0, f"30 of 300 scored pairs corrected: {out}\n", "")
+    manifest = json.loads((out / "manifest.json").read_text())
+    code, printed, err = run("data", "filter", caption_mnist_small, *arguments, "--overwrite", "--json")
+    assert (code, json.loads(printed), err) == (0, manifest, "")
     captions = PairDataset.from_parquet(out, "train").captions
     assert len(captions) == 300
     assert set(captions[::10]) == {"This is red 1."}

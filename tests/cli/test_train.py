@@ -35,7 +35,7 @@ def test_a_finished_run_is_not_run_again(
     assert code == 0
     finished, following = out.splitlines()
     assert finished.endswith(f": {model}")
-    same = f"--recipe short --data {caption_mnist_small} --out {model}"
+    same = f"--data {caption_mnist_small} --out {model}"
     assert following.startswith(f"Next: mxqvae train prior {same}, or")
     assert (model / "autoencoder" / "model.safetensors").read_bytes() == weights
 
@@ -246,6 +246,28 @@ def test_the_recipe_follows_the_data(
         assert code == 2
         assert err.startswith(f"mxqvae: error: recipe '{other}' is for ")
         assert err.count("\n") == 1
+
+
+def test_the_other_parts_follow_the_recipe_of_stage_1(
+    run: Run, tiny_model: Path, caption_mnist_small: Path, tmp_path: Path
+):
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    command = ("--data", caption_mnist_small, "--out", model)
+    code, _, _ = run("train", "autoencoder", *command, *SHORT)
+    assert (code, json.loads((model / "recipe.json").read_text())) == (0, {"recipe": "short"})
+    for part in ("prior", "reader", "pairs"):  # all are trained by `short`, and so stay as they are
+        code, _, err = run("train", part, *command)
+        assert code == 0
+        assert f"recipe short, by which stage 1 in {model} was trained; --recipe takes another\n" in err
+
+    (model / "recipe.json").write_text('{"recipe": "lost"}')
+    code, _, err = run("train", "prior", *command)
+    assert code == 2
+    assert "unknown recipe 'lost'; choose from " in err
+    (model / "recipe.json").write_text("{")
+    code, _, err = run("train", "prior", *command)
+    assert code == 2
+    assert err.startswith(f"mxqvae: error: {model / 'recipe.json'}: ")
 
 
 def test_a_recipe_without_a_reader_says_so(run: Run, caption_mnist_small: Path, tiny_model: Path):

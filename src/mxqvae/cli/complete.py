@@ -68,7 +68,7 @@ def complete(
     if (hide is not None or mask is not None) and hide_images:
         raise MxqvaeError("--hide-images leaves nothing for --hide and --mask to hide; give one of them")
 
-    from mxqvae.output_folder import check_output_folder, check_sources_stay
+    from mxqvae.output_folder import CONTACT_SHEET_NAME, check_output_folder, check_sources_stay
     from mxqvae.progress import format_duration, progress_beside
 
     # Before the weights are read, which takes seconds.
@@ -84,7 +84,6 @@ def complete(
     from mxqvae.generation.folder_completion import LEFT_OUT_FILE, HiddenParts, complete_folder
     from mxqvae.generation.partial_pairs import HiddenRegion, batch_of, parse_rectangle, read_pair
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
-    from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME
 
     region = HiddenRegion(None if hide is None else parse_rectangle(hide), mask)
     config = override(DEFAULT_COMPLETION, changes)

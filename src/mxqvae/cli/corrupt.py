@@ -16,6 +16,7 @@ def corrupt(
     out: Path,
     seed: int = 0,
     overwrite: bool = False,
+    json: bool = False,
 ) -> None:
     """Copy Caption MNIST with captions that lie, a share of those for training.
 
@@ -28,6 +29,7 @@ def corrupt(
         out: Folder to make.
         seed: Seed of every draw.
         overwrite: Replace a folder that has content.
+        json: Print the manifest in JSON.
     """
     at_least(0, seed=seed)
     if not 0 <= share <= 1:
@@ -37,7 +39,11 @@ def corrupt(
 
     check_output_folder(out, overwrite=overwrite)
 
+    from mxqvae.config import to_json
     from mxqvae.data.corruption import SPLIT, corrupt_captions
 
     manifest = corrupt_captions(data, out, share=share, seed=seed, overwrite=overwrite)
+    if json:
+        print(to_json(manifest))
+        return
     print(f"{manifest.num_corrupted:,} of {manifest.splits[SPLIT]:,} training captions lie: {out}")

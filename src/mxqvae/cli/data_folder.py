@@ -132,7 +132,8 @@ def folder(
 
 def print_report(manifest: "Manifest", out: Path) -> None:
     """Say what was built and what was met."""
-    from mxqvae.data.captioned_images.build import PROBLEMS_FILE, SHEET_FILE
+    from mxqvae.data.captioned_images.build import PROBLEMS_FILE
+    from mxqvae.output_folder import CONTACT_SHEET_NAME
 
     for split, counts in manifest.splits.items():
         without = [
@@ -154,8 +155,8 @@ def print_report(manifest: "Manifest", out: Path) -> None:
     if manifest.problems:
         _print_problems(manifest, out / PROBLEMS_FILE)
     print(f"Built from {manifest.layout}, seed {manifest.config.seed}: {out}")
-    if (out / SHEET_FILE).exists():
-        print(f"Some pairs at a glance: {out / SHEET_FILE}")
+    if (out / CONTACT_SHEET_NAME).exists():
+        print(f"Some pairs at a glance: {out / CONTACT_SHEET_NAME}")
     print(f"Next: mxqvae train pairs --data {out} --out MODEL")
 
 

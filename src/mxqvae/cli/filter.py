@@ -22,6 +22,7 @@ def filter_pairs(
     contradicted: bool = False,
     correct: bool = False,
     overwrite: bool = False,
+    json: bool = False,
 ) -> None:
     """Copy a data set without the pairs that an audit found worst, or with the captions that it proposes.
 
@@ -37,6 +38,7 @@ def filter_pairs(
         contradicted: Leave out the pairs for which the audit proposes another caption.
         correct: Keep all pairs, with the captions that the audit proposes.
         overwrite: Replace a folder that has content.
+        json: Print the manifest in JSON.
     """
     if sum([keep_share is not None, threshold is not None, contradicted, correct]) != 1:
         raise MxqvaeError("give one of --keep-share, --threshold, --contradicted and --correct")
@@ -51,6 +53,7 @@ def filter_pairs(
     check_output_folder(out, overwrite=overwrite)
 
     from mxqvae.audit import filtering
+    from mxqvae.config import to_json
 
     if keep_share is not None:
         manifest = filtering.filter_by_share(data, scores, out, keep_share=keep_share, overwrite=overwrite)
@@ -60,6 +63,9 @@ def filter_pairs(
         manifest = filtering.leave_out_contradicted(data, scores, out, overwrite=overwrite)
     else:
         manifest = filtering.correct_captions(data, scores, out, overwrite=overwrite)
+    if json:
+        print(to_json(manifest))
+        return
     if correct:
         print(f"{manifest.num_corrected:,} of {manifest.num_scored:,} scored pairs corrected: {out}")
     else:

@@ -60,7 +60,7 @@ def sample(
         if not bound > 0:
             raise MxqvaeError(f"--{name.replace('_', '-')} must be above 0, got {bound}")
 
-    from mxqvae.output_folder import check_output_folder, check_sources_stay
+    from mxqvae.output_folder import CONTACT_SHEET_NAME, check_output_folder, check_sources_stay
     from mxqvae.progress import format_duration, format_rate, progress_beside
 
     check_sources_stay(out, weights)
@@ -70,7 +70,7 @@ def sample(
     from mxqvae.config import to_tree
     from mxqvae.device import find_device
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
-    from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME, write_sample_folder
+    from mxqvae.generation.sample_folder import write_sample_folder
 
     filters = _given(temperature=temperature, top_k=top_k, top_p=top_p)
     endless = {name: None if bound == float("inf") else bound for name, bound in bounds.items()}

@@ -29,14 +29,17 @@ def autoencoder(
     at_least(0, seed=seed)
 
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
+    from mxqvae.recipes.trained_by import save_recipe_name
     from mxqvae.stages import train_autoencoder
 
     progress = progress_on()
-    chosen = _with_autoencoder_changed(_find_recipe(data, recipe, progress), changes)
+    name = _recipe_name(data, recipe, progress)
+    chosen = _with_autoencoder_changed(find_recipe(name), changes)
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
+    save_recipe_name(out, name)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
-    same = "" if recipe is None else f" --recipe {recipe}"
-    print(f"Next: mxqvae train prior{same} --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
+    print(f"Next: mxqvae train prior --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
 
 
 def prior(
@@ -47,8 +50,7 @@ def prior(
     Args:
         data: Folder of the data set to learn from: that of stage 1, or more such pairs of the same size.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
-        recipe: The recipe that stage 1 was trained with; without it, caption-mnist-cpu for Caption MNIST and
-            pairs-cpu for other pairs.
+        recipe: Without it, the one by which stage 1 was trained.
         seed: Seed of the weights and the batch order; without it, the recipe's.
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
@@ -56,10 +58,11 @@ def prior(
     at_least(0, seed=seed)
 
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_prior
 
     progress = progress_on()
-    chosen = _with_prior_changed(_find_recipe(data, recipe, progress), changes)
+    chosen = _with_prior_changed(find_recipe(_recipe_name(data, recipe, progress, out)), changes)
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
@@ -75,8 +78,7 @@ def reader(
     Args:
         data: Folder of the data set to learn from: that of the prior, or more such pairs of the same size.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
-        recipe: The recipe that stage 1 was trained with; without it, caption-mnist-cpu for Caption MNIST and
-            pairs-cpu for other pairs.
+        recipe: Without it, the one by which stage 1 was trained.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
@@ -84,10 +86,11 @@ def reader(
     at_least(0, seed=seed)
 
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_reader
 
     progress = progress_on()
-    chosen = _with_reader_changed(_find_recipe(data, recipe, progress), changes)
+    chosen = _with_reader_changed(find_recipe(_recipe_name(data, recipe, progress, out)), changes)
     seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
@@ -105,7 +108,8 @@ def pairs(
         out: Model folder to write, for `mxqvae sample`; checkpoints, logs and pictures are in its runs.
         recipe: photos-cpu for photos (it mirrors half of the images) or, against blur, photos-cpu-perceptual;
             pairs-cpu for drawings and signs; photos-cpu-audit or pairs-cpu-audit for an audit; `mxqvae train
-            recipes` lists all. Without it, caption-mnist-cpu for Caption MNIST and pairs-cpu for other pairs.
+            recipes` lists all. Without it, that of a stage 1 that is there already, else caption-mnist-cpu
+            for Caption MNIST and pairs-cpu for other pairs.
         seed: Seed of the weights, the batch order and the masking; without it, the recipe's.
         changes: Another value for a field of the training of every part: num_steps=100 (then taken however
             few the pairs, with a warm-up that shrinks with them), batch_size, learning_rate and others.
@@ -113,14 +117,18 @@ def pairs(
     at_least(0, seed=seed)
 
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
+    from mxqvae.recipes.trained_by import save_recipe_name
     from mxqvae.stages import trainers_of
 
     progress = progress_on()
-    chosen = _find_recipe(data, recipe, progress)
+    name = _recipe_name(data, recipe, progress, out)
+    chosen = find_recipe(name)
     for with_part_changed in (_with_autoencoder_changed, _with_prior_changed, _with_reader_changed):
         chosen = with_part_changed(chosen, changes)
     for part, train in trainers_of(chosen).items():
         seconds = train(chosen, data, out, seed=seed, progress=progress)
+        save_recipe_name(out, name)
         print(f"{part}, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
 
@@ -148,9 +156,10 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
 
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
+    from mxqvae.recipes import find_recipe
 
     progress = progress_on()
-    mirrors = _find_recipe(data, recipe, progress).horizontal_flip
+    mirrors = find_recipe(_recipe_name(data, recipe, progress)).horizontal_flip
     training = LatentPairsTraining(horizontal_flip=mirrors)
     training = training if seed is None else with_seed(training, seed)
     seconds = train_latent_pairs(data, out, training, progress=progress)
@@ -225,14 +234,18 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     )
 
 
-def _find_recipe(data: Path, name: str | None, progress: "Progress") -> "Recipe":
-    """The recipe that was asked for, or the one that fits the data set, which is then named."""
-    from mxqvae.recipes import find_recipe, fitting_recipe
+def _recipe_name(data: Path, name: str | None, progress: "Progress", model: Path | None = None) -> str:
+    """The recipe asked for, else that of stage 1 in `model`, else the default of the data set; says which."""
+    from mxqvae.recipes import fitting_recipe
+    from mxqvae.recipes.trained_by import recipe_name_of
 
-    fitting = fitting_recipe(data, name)
-    if name is None and (data / "data").is_dir():  # else there is no data set, which is said soon
+    trained_by = None if name is not None or model is None else recipe_name_of(model)
+    fitting = fitting_recipe(data, name or trained_by)
+    if trained_by is not None:
+        progress.say(f"recipe {fitting}, by which stage 1 in {model} was trained; --recipe takes another")
+    elif name is None and (data / "data").is_dir():  # else there is no data set, which is said soon
         progress.say(f"recipe {fitting}, the default for this data set; --recipe takes another")
-    return find_recipe(fitting)
+    return fitting
 
 
 def _with_autoencoder_changed(recipe: "Recipe", changes: tuple[str, ...]) -> "Recipe":

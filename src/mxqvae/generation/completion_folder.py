@@ -19,8 +19,7 @@ from mxqvae.data.tokenizer import HIDDEN_TOKENS, CaptionTokenizer
 from mxqvae.generation.completion import Completions
 from mxqvae.generation.contact_sheet import contact_sheet
 from mxqvae.generation.partial_pairs import PartialPair
-from mxqvae.generation.sample_folder import CONTACT_SHEET_NAME
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import CONTACT_SHEET_NAME, new_output_folder
 
 CONTACT_SHEET_ROWS = 12
 NOT_GIVEN = "(no caption given)"

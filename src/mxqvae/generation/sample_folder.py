@@ -22,10 +22,9 @@ from mxqvae.data.captioned_images.square_image import UNREADABLE, as_shown
 from mxqvae.data.pair_source import METADATA_NAME
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.contact_sheet import contact_sheet
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import CONTACT_SHEET_NAME, new_output_folder
 from mxqvae.progress import Advance
 
-CONTACT_SHEET_NAME = "contact_sheet.png"
 CONTACT_SHEET_PAIRS = 64
 NUM_THREADS = 2  # zlib and the disk work outside Python's lock; more than two threads bring nothing more
 

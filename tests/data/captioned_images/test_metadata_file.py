@@ -207,6 +207,15 @@ def test_flickr30k_as_published(tmp_path: Path):
     ]
 
 
+def test_the_sheet_of_a_sample_folder_is_no_pair(tmp_path: Path):
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "caption": "one"}\n')
+    (tmp_path / "below").mkdir()
+    for name in ("a.png", "b.png", "contact_sheet.png", "below/contact_sheet.png"):
+        (tmp_path / name).touch()
+    pairs = [(pair.name, pair.is_named) for pair in read(tmp_path / "metadata.jsonl")]
+    assert pairs == [("a.png", True), ("b.png", False), ("below/contact_sheet.png", False)]
+
+
 def test_tabs(tmp_path: Path):
     (tmp_path / "a.tsv").write_text("file\tcaption\na.png\tone, two\n")
     assert [pair.captions for pair in read(tmp_path / "a.tsv")] == [("one, two",)]

@@ -29,11 +29,10 @@ from mxqvae.data.captioned_images.vocabulary import choose_max_length, train_tok
 from mxqvae.data.manifest_file import MANIFEST_FILE
 from mxqvae.data.tokenizer import TOKENIZER_FILE, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.output_folder import new_output_folder
+from mxqvae.output_folder import CONTACT_SHEET_NAME, new_output_folder
 from mxqvae.progress import NoProgress, Progress
 
 PROBLEMS_FILE = "problems.jsonl"
-SHEET_FILE = "contact_sheet.png"
 CARD_FILE = "README.md"
 
 SHEET_PAIRS = 32
@@ -92,7 +91,7 @@ def build_captioned_images(
             sheet = _Sheet(config.seed)
             counts = _write_splits(folder, collection, splits, sheet, progress)
         tokenizer.save(folder / TOKENIZER_FILE)
-        has_sheet = sheet.save(folder / SHEET_FILE, draw_sheet)
+        has_sheet = sheet.save(folder / CONTACT_SHEET_NAME, draw_sheet)
         manifest = Manifest(
             layout=source.layout,
             config=config,
@@ -102,7 +101,7 @@ def build_captioned_images(
             problems=problems.counts(),
         )
         (folder / MANIFEST_FILE).write_text(to_json(manifest) + "\n", encoding="utf-8")
-        card = card_of(manifest, card_text, sheet=SHEET_FILE if has_sheet else None)
+        card = card_of(manifest, card_text, sheet=CONTACT_SHEET_NAME if has_sheet else None)
         (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return manifest
 

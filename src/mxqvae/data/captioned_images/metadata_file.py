@@ -17,6 +17,7 @@ from mxqvae.data.captioned_images.image_files import ImageFinder, is_image_name,
 from mxqvae.data.captioned_images.source import FileRange, SourcePair, printable
 from mxqvae.data.captioned_images.splitting import splits_of_shards
 from mxqvae.errors import MxqvaeError
+from mxqvae.output_folder import CONTACT_SHEET_NAME
 
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv", "captions.jsonl")
 """What lists are called, in the order in which they are looked for."""
@@ -52,7 +53,9 @@ class MetadataFiles:
         folders = () if self._images else dict.fromkeys(path.parent for path in self._paths)
         for folder in folders:
             for path in walk_files(folder):
-                if is_image_name(path.name) and _hash(path) not in named:
+                # The sheet of a folder that `mxqvae sample` wrote shows pairs and is none.
+                is_sheet = path == folder / CONTACT_SHEET_NAME
+                if is_image_name(path.name) and not is_sheet and _hash(path) not in named:
                     yield SourcePair(printable(str(path.relative_to(folder))), None, is_named=False)
 
 
