@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def test_one_way_alone(run: Run, tiny_model: Path, caption_mnist_small: Path, tm
     )
     assert code == 2
     assert "captions" in err
+
+
+def test_the_search_can_be_changed(
+    run: Run, tiny_model: Path, caption_mnist_small: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    complete = completion.complete
+    monkeypatch.setattr(
+        completion, "complete", lambda *given, **options: asked.append(options) or complete(*given, **options)
+    )
+    command = ("evaluate", "completion", "--data", caption_mnist_small, "--weights", tiny_model, "--num", 2)
+    assert run(*command, "--ways", "captions", "--set", "num_captions=3")[0] == 0
+    assert [options["config"] for options in asked] == [replace(SMALL, num_captions=3)]
+    code, _, err = run(*command, "--set", "candidates=3")
+    assert (code, "--set candidates: no such field; choose from num_captions" in err) == (2, True)
 
 
 def test_a_curve_of_guidances(

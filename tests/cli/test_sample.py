@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs
 from mxqvae.cli.sample import sample
 from mxqvae.config import to_tree
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import read_sample_folder
 from mxqvae.prior.sampling import SamplingConfig
-from mxqvae.training.loop import TrainingConfig
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -148,9 +146,10 @@ def test_damaged_weights_are_named(run: Run, tiny_model: Path, tmp_path: Path, p
 
 
 def test_a_baseline_without_codes_is_sampled_too(run: Run, caption_mnist_small: Path, tmp_path: Path):
-    few = TrainingConfig(num_steps=2, batch_size=4, num_warmup_steps=1, bf16=False)
     model, out = tmp_path / "model", tmp_path / "samples"
-    train_latent_pairs(caption_mnist_small, model, LatentPairsTraining(mmvae=few, joint_gan=few))
+    few = [word for change in ("num_steps=2", "batch_size=4", "bf16=false") for word in ("--set", change)]
+    code, printed, _ = run("train", "joint-gan", "--data", caption_mnist_small, "--out", model, *few)
+    assert (code, printed.startswith("Joint GAN + MMVAE, trained in ")) == (0, True)
     code, _, err = run("sample", "--weights", model, "--num", 2, "--out", out, "--top-k", 3)
     assert (code, out.exists()) == (2, False)
     assert f"--top-k: {model} is a Joint GAN + MMVAE, which draws no codes; leave it out" in err

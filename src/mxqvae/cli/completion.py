@@ -24,6 +24,7 @@ def completion(
     seed: int = 0,
     weights: TextOrNone = None,
     judge: PathOrNone = None,
+    changes: Changes = (),
     out: PathOrNone = None,
     json: bool = False,
 ) -> None:
@@ -37,23 +38,29 @@ def completion(
         seed: Seed of the answers.
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
+        changes: Another value for a field of the search, as for `mxqvae complete`.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
     at_least(2, num=num)
     at_least(0, seed=seed)
 
+    from mxqvae.config import override
     from mxqvae.device import find_device
     from mxqvae.evaluation.completion import measure_completion
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
+    from mxqvae.generation.completion import DEFAULT_COMPLETION
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import progress_beside
 
+    config = override(DEFAULT_COMPLETION, changes)
     progress = progress_beside(json=json)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
     reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
     pairs = _first_pairs(data, split, num)
-    score = measure_completion(generator, pairs, reader, ways=ways, seed=seed, progress=progress)
+    score = measure_completion(
+        generator, pairs, reader, ways=ways, seed=seed, config=config, progress=progress
+    )
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 
 

@@ -142,7 +142,9 @@ def recipes() -> None:
         print(f"{name:<{width}}  {recipe.description}")
 
 
-def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None) -> None:
+def joint_gan(
+    *, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNone = None, changes: Changes = ()
+) -> None:
     """Train the baseline Joint GAN + MMVAE of Table 3, as we reconstruct it. Ctrl-C keeps a checkpoint.
 
     Args:
@@ -151,16 +153,20 @@ def joint_gan(*, data: Path, out: Path, recipe: TextOrNone = None, seed: IntOrNo
         recipe: Recipe of the model that it stands beside; where that mirrors images, as photos-cpu does, so
             does this training. Without it, the default for the data set.
         seed: Seed of the weights, the batch order and the noise.
+        changes: Another value for a field of both parts' training, such as num_steps=100.
     """
     at_least(0, seed=seed)
 
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.recipes import find_recipe
+    from mxqvae.training.loop import override_training
 
     progress = progress_on()
     mirrors = find_recipe(_recipe_name(data, recipe, progress)).horizontal_flip
     training = LatentPairsTraining(horizontal_flip=mirrors)
+    mmvae, gan = (override_training(part, changes) for part in (training.mmvae, training.joint_gan))
+    training = dataclasses.replace(training, mmvae=mmvae, joint_gan=gan)
     training = training if seed is None else with_seed(training, seed)
     seconds = train_latent_pairs(data, out, training, progress=progress)
     print(f"Joint GAN + MMVAE, trained in {format_duration(seconds)}: {out}")
