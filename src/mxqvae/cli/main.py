@@ -118,6 +118,12 @@ COMMANDS = (
         "completion",
     ),
     Command(
+        ("evaluate", "hidden-words"),
+        "find hidden words of captions again, digits and colours",
+        "hidden_words",
+        "hidden_words",
+    ),
+    Command(
         ("evaluate", "guidance"),
         "score images of captions by guidance: how many are right, how diverse",
         "completion",

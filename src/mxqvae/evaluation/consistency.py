@@ -198,11 +198,11 @@ def score_pairs(pairs: Sequence[ReadPair]) -> ConsistencyScore:
     average, standard_error = _average(kinds)
     return ConsistencyScore(
         num_pairs=len(pairs),
-        consistent=_proportion(sum(map(is_consistent, pairs)), len(pairs)),
+        consistent=proportion(sum(map(is_consistent, pairs)), len(pairs)),
         average=average,
         average_standard_error=standard_error,
         slots=rate_slots(pairs),
-        parsed=_proportion(num_parsed, len(pairs)),
+        parsed=proportion(num_parsed, len(pairs)),
         kinds=kinds,
         largest_share_gap=max(abs(kind.share - kind.training_share) for kind in kinds.values()),
     )
@@ -249,7 +249,7 @@ def _score_kind(
         num_pairs=len(pairs),
         share=len(pairs) / num_all_pairs,
         training_share=training_share,
-        consistent=_proportion(sum(map(is_consistent, pairs)), num_trials),
+        consistent=proportion(sum(map(is_consistent, pairs)), num_trials),
         slots=rate_slots(pairs),
     )
 
@@ -265,8 +265,8 @@ def _average(kinds: Mapping[str, KindScore]) -> tuple[float | None, float | None
     return sum(rates) / len(rates), math.sqrt(variance) / len(rates)
 
 
-def _proportion(num_right: float, num_trials: float) -> Proportion:
-    """The share and its Wilson score interval."""
+def proportion(num_right: float, num_trials: float) -> Proportion:
+    """The share of right ones among trials, and its Wilson score interval."""
     z_squared = CONFIDENCE_Z**2
     rate = num_right / num_trials
     centre = (num_right + z_squared / 2) / (num_trials + z_squared)
