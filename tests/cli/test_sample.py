@@ -29,6 +29,17 @@ def test_pairs_are_those_of_the_model(run: Run, tiny_model: Path, tmp_path: Path
     assert captions == pairs.captions
 
 
+def test_processes_make_no_difference(run: Run, tiny_model: Path, tmp_path: Path):
+    command = ("sample", "--weights", tiny_model, "--num", 70, "--temperature", 0.5)
+    assert run(*command, "--out", tmp_path / "alone")[0] == 0
+    code, _, err = run(*command, "--out", tmp_path / "together", "--processes", 2)
+    assert code == 0
+    assert "sample: 70 pairs in " in err
+    alone, together = (read_sample_folder(tmp_path / name) for name in ("alone", "together"))
+    np.testing.assert_array_equal(alone.images, together.images)
+    assert alone.captions == together.captions
+
+
 def test_first_and_the_filters_reach_the_sampler(run: Run, tiny_model: Path, tmp_path: Path):
     out = tmp_path / "samples"
     filters = ("--temperature", 0.5, "--top-k", 3, "--top-p", 0.9)

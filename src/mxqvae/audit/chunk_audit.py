@@ -1,12 +1,8 @@
 """Audits chunks of pairs, on several cores where asked: rows come out in order, the same from any number."""
 
 import gc
-import multiprocessing
-import signal
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from itertools import groupby
 
 import torch
 
@@ -14,7 +10,7 @@ from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.preparation import prepare
 from mxqvae.audit.score_table import ScoredPair
 from mxqvae.data.pair_source import Chunk, FoundPair
-from mxqvae.errors import MxqvaeError
+from mxqvae.process_pool import ProcessPool
 
 PAIRS_AT_A_TIME = 500
 """Pairs that a process takes: half a chunk, and 25 blocks of the auditor."""
@@ -39,23 +35,10 @@ def audit_chunks(
         for chunk in chunks:
             yield chunk._replace(pairs=[]), audit_pairs(auditor, chunk.pairs)
         return
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), _begin, (auditor,))
-    waiting: deque[tuple[Chunk, list[Future[list[ScoredPair]]]]] = deque()
-    try:
-        for chunk in chunks:
-            firsts = range(0, len(chunk.pairs), PAIRS_AT_A_TIME)
-            parts = [chunk.pairs[first : first + PAIRS_AT_A_TIME] for first in firsts]
-            waiting.append((chunk._replace(pairs=[]), [pool.submit(_audit, part) for part in parts]))
-            if len(waiting) > 1 + num_processes // 2:
-                yield _finished(*waiting.popleft())
-        while waiting:
-            yield _finished(*waiting.popleft())
-    except BrokenProcessPool:
-        raise MxqvaeError(
-            "a process that audits was killed, for want of memory perhaps; try --processes 1"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ProcessPool(num_processes, "audits", _begin, auditor) as pool:
+        audited = pool.map(_audit, _in_parts(chunks), num_waiting=2 * num_processes)
+        for chunk, parts in groupby(audited, key=lambda part: part[0]):
+            yield chunk, [row for _, rows in parts for row in rows]
 
 
 def audit_pairs(auditor: PairAuditor, pairs: Sequence[FoundPair]) -> list[ScoredPair]:
@@ -77,9 +60,14 @@ def audit_pairs(auditor: PairAuditor, pairs: Sequence[FoundPair]) -> list[Scored
     return rows
 
 
+def _in_parts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[FoundPair]]]:
+    """What a process takes, beside its chunk without pairs; an empty chunk is one part."""
+    for chunk in chunks:
+        for first in range(0, max(1, len(chunk.pairs)), PAIRS_AT_A_TIME):
+            yield chunk._replace(pairs=[]), chunk.pairs[first : first + PAIRS_AT_A_TIME]
+
+
 def _begin(auditor: PairAuditor) -> None:
-    # Ctrl-C reaches every process of a terminal; the first one stops the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     global _auditor
     _auditor = auditor
@@ -90,7 +78,3 @@ def _begin(auditor: PairAuditor) -> None:
 def _audit(pairs: Sequence[FoundPair]) -> list[ScoredPair]:
     assert _auditor is not None
     return audit_pairs(_auditor, pairs)
-
-
-def _finished(chunk: Chunk, parts: list[Future[list[ScoredPair]]]) -> tuple[Chunk, list[ScoredPair]]:
-    return chunk, [row for part in parts for row in part.result()]

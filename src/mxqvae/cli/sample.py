@@ -2,6 +2,7 @@
 
 import json as json_format
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def sample(
     max_word_bits: FloatOrNone = None,
     max_caption_code_bits: FloatOrNone = None,
     weights: TextOrNone = None,
+    processes: IntOrNone = None,
     json: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -46,10 +48,12 @@ def sample(
         max_caption_code_bits: The same while a code of the caption costs the prior more bits; inf: never.
             Caption MNIST's weights have 10, emoji-cpu's none.
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
+        processes: Processes that share the work; without it, from 1,000 pairs on one for each core, else one.
+            The pairs are the same.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
-    at_least(1, num=num, top_k=top_k)
+    at_least(1, num=num, top_k=top_k, processes=processes)
     at_least(0, seed=seed, first=first, num_refinements=num_refinements)
     if temperature is not None and not 0 < temperature < float("inf"):
         raise MxqvaeError(f"--temperature must be above 0, got {temperature}")
@@ -69,6 +73,7 @@ def sample(
     from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs
     from mxqvae.config import to_tree
     from mxqvae.device import find_device
+    from mxqvae.generation.parallel_sampling import fitting_processes, sampling_on
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import write_sample_folder
 
@@ -83,18 +88,18 @@ def sample(
                 f"--{name}: {folder} is a Joint GAN + MMVAE, which draws no codes; leave it out"
             )
         drawn_as = {}
-        start = time.monotonic()
-        batches = LatentPairGenerator.from_pretrained(folder).sample(num, seed=seed, first=first)
+        drawing = nullcontext(LatentPairGenerator.from_pretrained(folder).sample)
     else:
         generator = PairGenerator.from_pretrained(folder).to(find_device())
         sampling = replace(generator.generation.sampling, **filters)
-        generation = replace(generator.generation, sampling=sampling, **mending)
-        drawn_as = to_tree(generation)
+        generator.generation = replace(generator.generation, sampling=sampling, **mending)
+        drawn_as = to_tree(generator.generation)
         drawn_as |= drawn_as.pop("sampling")
-        start = time.monotonic()
-        batches = generator.sample(num, seed=seed, first=first, generation=generation)
+        drawing = sampling_on(generator, processes or fitting_processes(generator, num))
+    start = time.monotonic()
     progress = progress_beside(json=json)
-    with progress.task("sample", total=num, unit="pairs") as advance:
+    with drawing as draw, progress.task("sample", total=num, unit="pairs") as advance:
+        batches = draw(num, seed=seed, first=first)
         write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
     seconds = time.monotonic() - start
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mxqvae.config import to_json
 from mxqvae.device import find_device
+from mxqvae.generation.parallel_sampling import Sample, fitting_processes, sampling_on
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import write_sample_folder
 from mxqvae.output_file import new_output_file
@@ -53,6 +54,7 @@ def sample_in_parts(
         KeyboardInterrupt: Complete parts are kept.
     """
     generator = PairGenerator.from_pretrained(model).to(find_device())
+    generator.generation = generation
     folder, source = out.with_name(f"{out.name}-parts"), _source(model, seed, generation)
     numbers = [range(first, min(first + PART_SIZE, num)) for first in range(0, num, PART_SIZE)]
     parts = {
@@ -60,10 +62,14 @@ def sample_in_parts(
         for samples in numbers
         if (part := _read_part(_path(folder, samples), source)) is not None
     }
-    with progress.task("sample", total=num, unit="pairs", done=sum(map(len, parts))) as advance:
+    missing = num - sum(map(len, parts))
+    with (
+        sampling_on(generator, fitting_processes(generator, missing)) as draw,
+        progress.task("sample", total=num, unit="pairs", done=num - missing) as advance,
+    ):
         for samples in numbers:
             if samples not in parts:
-                parts[samples] = _draw_part(generator, samples, seed, generation, advance)
+                parts[samples] = _draw_part(draw, samples, seed, advance)
                 _write_part(_path(folder, samples), parts[samples], source)
     started = time.monotonic()
     write_sample_folder((parts[samples] for samples in numbers), out, seed=seed, overwrite=True)
@@ -77,12 +83,10 @@ class _Part(NamedTuple):
     seconds: float
 
 
-def _draw_part(
-    generator: PairGenerator, samples: range, seed: int, generation: GenerationConfig, advance: Advance
-) -> _Part:
+def _draw_part(draw: Sample, samples: range, seed: int, advance: Advance) -> _Part:
     started = time.monotonic()
     images, captions = [], []
-    for batch in generator.sample(len(samples), seed=seed, first=samples.start, generation=generation):
+    for batch in draw(len(samples), seed=seed, first=samples.start):
         images.append(torch.from_numpy(batch.images))
         captions += batch.captions
         advance(len(batch.captions))

@@ -1,15 +1,11 @@
 """Decodes images on all cores: pairs come out in their order, and only a few are in memory at a time."""
 
-import multiprocessing
-import signal
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 
 from mxqvae.data.captioned_images.source import Box, FileRange, SourcePair
 from mxqvae.data.captioned_images.square_image import SquareImage, make_square
-from mxqvae.errors import MxqvaeError
+from mxqvae.process_pool import ProcessPool
 
 CHUNK_SIZE = 32
 """Pairs that a process takes at a time."""
@@ -38,32 +34,15 @@ def read_images(
         for pair in pairs:
             yield pair, _make_square((pair.image, pair.box), size)
         return
-    # Spawned, not forked: a fork of a process with threads, such as pyarrow's, may hang.
-    pool = ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn"), _ignore_interrupts)
-    waiting: deque[tuple[list[SourcePair], Future[list[SquareImage | None]]]] = deque()
-    try:
-        for chunk in _chunks(pairs):
-            images = [(pair.image, pair.box) for pair in chunk]
-            # Encoded images are not kept twice.
-            waiting.append(
-                ([pair._replace(image=None) for pair in chunk], pool.submit(_make_squares, images, size))
-            )
-            if len(waiting) >= CHUNKS_PER_PROCESS * num_processes:
-                yield from _finished(*waiting.popleft())
-        while waiting:
-            yield from _finished(*waiting.popleft())
-    except BrokenProcessPool:
-        raise MxqvaeError(
-            "a process that decodes images was killed, for want of memory perhaps; try --processes 1"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _finished(
-    chunk: list[SourcePair], squares: Future[list[SquareImage | None]]
-) -> Iterator[tuple[SourcePair, SquareImage | None]]:
-    return zip(chunk, squares.result(), strict=True)
+    # Encoded images are not kept twice.
+    work = (
+        ([pair._replace(image=None) for pair in chunk], [(pair.image, pair.box) for pair in chunk])
+        for chunk in _chunks(pairs)
+    )
+    with ProcessPool(num_processes, "decodes images") as pool:
+        num_waiting = CHUNKS_PER_PROCESS * num_processes
+        for chunk, squares in pool.map(partial(_make_squares, size=size), work, num_waiting=num_waiting):
+            yield from zip(chunk, squares, strict=True)
 
 
 def _chunks(pairs: Iterable[SourcePair]) -> Iterator[list[SourcePair]]:
@@ -79,12 +58,7 @@ def _chunks(pairs: Iterable[SourcePair]) -> Iterator[list[SourcePair]]:
         yield chunk
 
 
-def _ignore_interrupts() -> None:
-    # Ctrl-C reaches every process of a terminal; the first one stops the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _make_squares(images: list[_Image], size: int) -> list[SquareImage | None]:
+def _make_squares(images: list[_Image], *, size: int) -> list[SquareImage | None]:
     return [_make_square(image, size) for image in images]
 
 
