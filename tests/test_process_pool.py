@@ -2,20 +2,18 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from mxqvae.errors import MxqvaeError
 from mxqvae.process_pool import ProcessPool
 
-_begun = 0
+
+def add(given: torch.Tensor, number: int) -> torch.Tensor:
+    return given + number
 
 
-def begin(number: int) -> None:
-    global _begun
-    _begun = number
-
-
-def plus_begun(number: int) -> int:
-    return number + _begun
+def num_threads_beside(given: torch.Tensor, nothing: None) -> int:
+    return torch.get_num_threads()
 
 
 def end(number: int) -> int:
@@ -30,12 +28,13 @@ def test_results_come_in_the_order_of_the_work_a_few_at_a_time():
             taken.append(number)
             yield f"{number}", number
 
-    with ProcessPool(2, "counts", begin, 100) as pool:
-        results = pool.map(plus_begun, work(), num_waiting=3)
+    with ProcessPool(2, "counts", torch.tensor(100)) as pool:
+        results = pool.map(add, work(), num_waiting=3)
         assert next(results) == ("0", 100)
         assert taken == [0, 1, 2]
         assert list(results) == [(f"{number}", 100 + number) for number in range(1, 20)]
-        assert list(pool.map(plus_begun, [("again", 1)], num_waiting=3)) == [("again", 101)]
+        assert list(pool.map(num_threads_beside, [(None, None)], num_waiting=1)) == [(None, 1)]
+        assert list(pool.map(add, [("again", 1)], num_waiting=3)) == [("again", 101)]
 
 
 def test_a_process_that_is_killed_is_told():

@@ -1,13 +1,16 @@
 """Processes that share work; results come out in the order of the work, and only a few wait at a time."""
 
+import gc
 import multiprocessing
+import pickle
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mxqvae.errors import MxqvaeError
 
@@ -15,23 +18,24 @@ Kept = TypeVar("Kept")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_given: tuple[Any, ...] = ()
+"""What this process was given, where it is one of several."""
+
 
 class ProcessPool:
-    """Spawned processes, which end when the context does."""
+    """Spawned processes of one thread each, which end when the context does."""
 
-    def __init__(
-        self, num_processes: int, does: str, begin: Callable[..., None] | None = None, *given: object
-    ) -> None:
+    def __init__(self, num_processes: int, does: str, *given: Any) -> None:
         """Prepare `num_processes`; they start with the first work.
 
         Args:
             does: What each does, for the error message, such as "decodes images".
-            begin: A function at the top of its module, called with `given` when a process starts.
+            given: Of which each process gets a copy, such as a model.
         """
         self._does = does
         # Spawned, not forked: a fork of a process with threads, such as pyarrow's, may hang.
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (begin, *given))
+        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, given)
 
     def __enter__(self) -> "ProcessPool":
         return self
@@ -42,22 +46,23 @@ class ProcessPool:
         self._pool.shutdown(cancel_futures=True)
 
     def map(
-        self, function: Callable[[Item], Result], work: Iterable[tuple[Kept, Item]], *, num_waiting: int
+        self, function: Callable[..., Result], work: Iterable[tuple[Kept, Item]], *, num_waiting: int
     ) -> Iterator[tuple[Kept, Result]]:
         """Yield what is kept of each work beside what a process makes of the rest of it, in order.
 
         Args:
-            function: At the top of its module, or a `functools.partial` of such a one.
-            work: What is kept, and what `function` is called with.
-            num_waiting: Work that is under way or done at a time, before the first of it is yielded.
+            function: At the top of its module, or a `functools.partial` of such a one; called with what the
+                process was given and the work's second part.
+            work: What is kept, and what a process is sent.
+            num_waiting: Work that is under way or done before the first of it is yielded.
 
         Raises:
             MxqvaeError: A process was killed.
         """
-        waiting: deque[tuple[Kept, Future[Result]]] = deque()
+        waiting: deque[tuple[Kept, Future[bytes]]] = deque()
         try:
             for kept, item in work:
-                waiting.append((kept, self._pool.submit(function, item)))
+                waiting.append((kept, self._pool.submit(_call, function, item)))
                 if len(waiting) >= num_waiting:
                     yield _finished(*waiting.popleft())
             while waiting:
@@ -71,12 +76,21 @@ class ProcessPool:
                 future.cancel()
 
 
-def _finished(kept: Kept, future: Future[Result]) -> tuple[Kept, Result]:
-    return kept, future.result()
+def _finished(kept: Kept, future: Future[bytes]) -> tuple[Kept, Any]:
+    return kept, pickle.loads(future.result())
 
 
-def _begin(begin: Callable[..., None] | None, *given: object) -> None:
+def _begin(*given: Any) -> None:
     # Ctrl-C reaches every process of a terminal; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if begin is not None:
-        begin(*given)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+    global _given
+    _given = given
+    # What is loaded by now stays; looking through it for garbage again and again takes time.
+    gc.freeze()
+
+
+def _call(function: Callable[..., Any], item: Any) -> bytes:
+    # Bytes: tensors on their own would be shared through open files, of which a system has only so many.
+    return pickle.dumps(function(*_given, item))

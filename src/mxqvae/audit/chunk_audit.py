@@ -1,10 +1,7 @@
 """Audits chunks of pairs, on several cores where asked: rows come out in order, the same from any number."""
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-
-import torch
 
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.preparation import prepare
@@ -14,9 +11,6 @@ from mxqvae.process_pool import ProcessPool
 
 PAIRS_AT_A_TIME = 500
 """Pairs that a process takes: half a chunk, and 25 blocks of the auditor."""
-
-_auditor: PairAuditor | None = None
-"""That of this process, where it is one of several."""
 
 
 def audit_chunks(
@@ -35,8 +29,8 @@ def audit_chunks(
         for chunk in chunks:
             yield chunk._replace(pairs=[]), audit_pairs(auditor, chunk.pairs)
         return
-    with ProcessPool(num_processes, "audits", _begin, auditor) as pool:
-        audited = pool.map(_audit, _in_parts(chunks), num_waiting=2 * num_processes)
+    with ProcessPool(num_processes, "audits", auditor) as pool:
+        audited = pool.map(audit_pairs, _in_parts(chunks), num_waiting=2 * num_processes)
         for chunk, parts in groupby(audited, key=lambda part: part[0]):
             yield chunk, [row for _, rows in parts for row in rows]
 
@@ -65,16 +59,3 @@ def _in_parts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[FoundPair]]
     for chunk in chunks:
         for first in range(0, max(1, len(chunk.pairs)), PAIRS_AT_A_TIME):
             yield chunk._replace(pairs=[]), chunk.pairs[first : first + PAIRS_AT_A_TIME]
-
-
-def _begin(auditor: PairAuditor) -> None:
-    torch.set_num_threads(1)
-    global _auditor
-    _auditor = auditor
-    # What is loaded by now stays; looking through it for garbage takes as long as finding the words.
-    gc.freeze()
-
-
-def _audit(pairs: Sequence[FoundPair]) -> list[ScoredPair]:
-    assert _auditor is not None
-    return audit_pairs(_auditor, pairs)

@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
-import numpy as np
-import torch
-
 from mxqvae.device import num_cores
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.pipeline import PairGenerator, SampledPairs
@@ -16,9 +13,6 @@ from mxqvae.process_pool import ProcessPool
 
 FEW_PAIRS = 1000
 """Pairs that one process draws before others have started, about."""
-
-_generator: PairGenerator | None = None
-"""That of this process, where it is one of several."""
 
 
 class Sample(Protocol):
@@ -54,7 +48,7 @@ def sampling_on(generator: PairGenerator, num_processes: int) -> Iterator[Sample
         return
     if generator.device.type != "cpu":
         raise MxqvaeError(f"the model is on {generator.device}, which one process keeps busy; take 1 process")
-    with ProcessPool(num_processes, "samples", _begin, generator) as pool:
+    with ProcessPool(num_processes, "samples", generator) as pool:
 
         def sample(num: int, *, seed: int = 0, first: int = 0) -> Iterator[SampledPairs]:
             generator.sample(num, seed=seed, first=first)  # draws nothing, but refuses what it cannot draw
@@ -63,22 +57,12 @@ def sampling_on(generator: PairGenerator, num_processes: int) -> Iterator[Sample
                 for start, wanted in blocks_of(num=num, first=first)
             )
             drawn = pool.map(partial(_draw, seed=seed), blocks, num_waiting=2 * num_processes)
-            return (
-                SampledPairs(images, captions, torch.from_numpy(indices))
-                for _, (images, captions, indices) in drawn
-            )
+            return (pairs for _, pairs in drawn)
 
         yield sample
 
 
-def _begin(generator: PairGenerator) -> None:
-    torch.set_num_threads(1)
-    global _generator
-    _generator = generator
-
-
-def _draw(numbers: range, *, seed: int) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Images, captions and codes of one block's pairs; codes as an array, which needs no shared memory."""
-    assert _generator is not None
-    (pairs,) = _generator.sample(len(numbers), seed=seed, first=numbers.start)
-    return pairs.images, pairs.captions, pairs.indices.numpy()
+def _draw(generator: PairGenerator, numbers: range, *, seed: int) -> SampledPairs:
+    """The pairs of these numbers, all of one block."""
+    (pairs,) = generator.sample(len(numbers), seed=seed, first=numbers.start)
+    return pairs
