@@ -155,7 +155,7 @@ def test_fields_of_the_search(run: Run, tiny_model: Path, tmp_path: Path, monkey
         (("--caption", "This is red 7.", "--pairs", "x"), "--pairs stands alone"),
         (
             ("--caption", "This is red 7.", "--hide-images"),
-            "--split, --hide-images and --hide-captions are for --pairs",
+            "--split, --hide-images, --hide-captions and --processes are for --pairs",
         ),
         (("--caption", "This is red 7.", "--hide", "0,0,5,5"), "--hide and --mask hide a part of an image"),
         (("--caption", "[MASK] [MASK]"), "nothing of the pair is given"),

@@ -8,6 +8,7 @@ import torch
 
 from mxqvae.data.batch import PairBatch
 from mxqvae.evaluation import completion
+from mxqvae.generation import parallel
 from mxqvae.generation.completion import CompletionConfig, Completions
 
 Run = Callable[..., tuple[int, str, str]]
@@ -62,9 +63,9 @@ def test_the_search_can_be_changed(
     run: Run, tiny_model: Path, caption_mnist_small: Path, monkeypatch: pytest.MonkeyPatch
 ):
     asked = []
-    complete = completion.complete
+    complete = parallel.complete
     monkeypatch.setattr(
-        completion, "complete", lambda *given, **options: asked.append(options) or complete(*given, **options)
+        parallel, "complete", lambda *given, **options: asked.append(options) or complete(*given, **options)
     )
     command = ("evaluate", "completion", "--data", caption_mnist_small, "--weights", tiny_model, "--num", 2)
     assert run(*command, "--ways", "captions", "--set", "num_captions=3")[0] == 0
@@ -84,11 +85,11 @@ def test_a_curve_of_guidances(
             pair = PairBatch(torch.zeros(1, 3, 64, 64), token_ids[None])
             yield Completions(pair, [""], torch.zeros(1), [0])
 
-    monkeypatch.setattr(completion, "complete", complete)
+    monkeypatch.setattr(parallel, "complete", complete)
     out, plot = tmp_path / "curve.json", tmp_path / "curve.png"
     command = ("evaluate", "guidance", "--data", caption_mnist_small, "--weights", tiny_model)
     code, printed, _ = run(
-        *(*command, "--num", 20, "--guidances", 1, 2.5, "--set", "num_images=7"),
+        *(*command, "--num", 20, "--processes", 1, "--guidances", 1, 2.5, "--set", "num_images=7"),
         *("--plot", plot, "--out", out),
     )
     assert code == 0

@@ -13,6 +13,7 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import completion
 from mxqvae.evaluation.completion import WAYS, CompletionScore, Way, measure_completion
+from mxqvae.generation import parallel
 from mxqvae.generation.completion import Completions
 from mxqvae.generation.pipeline import PairGenerator
 
@@ -55,7 +56,7 @@ def measure_with_answers(
             pair = PairBatch(whole.images[row][None], whole.token_ids[row][None])
             yield Completions(pair, answers.captions[row : row + 1], torch.zeros(1), [0])
 
-    monkeypatch.setattr(completion, "complete", complete)
+    monkeypatch.setattr(parallel, "complete", complete)
     return measure_completion(generator, pairs, TruthReader(pairs), ways=ways)
 
 

@@ -9,8 +9,8 @@ from mxqvae.data.batch import PairBatch
 from mxqvae.data.caption_grammar import Slot
 from mxqvae.data.pairs import PairDataset
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation import completion
 from mxqvae.evaluation.guidance_curve import measure_guidance
+from mxqvae.generation import parallel
 from mxqvae.generation.completion import CompletionConfig, Completions
 from mxqvae.generation.pipeline import PairGenerator
 
@@ -46,7 +46,7 @@ def test_each_point_is_the_measure_with_its_guidance(
             image = torch.full((1, 3, 64, 64), config.guidance / 10)
             yield Completions(PairBatch(image, token_ids[None]), [""], torch.zeros(1), [0])
 
-    monkeypatch.setattr(completion, "complete", complete)
+    monkeypatch.setattr(parallel, "complete", complete)
     curve = measure_guidance(tiny_generator, few_pairs, DarkReader(few_pairs), [1, 2.5], config=ONE_DRAW)
     assert asked == [replace(ONE_DRAW, guidance=guidance) for guidance in (1, 1, 2.5, 2.5)]
     assert (curve.num_pairs, [point.guidance for point in curve.points]) == (20, [1, 2.5])

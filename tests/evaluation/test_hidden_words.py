@@ -13,8 +13,8 @@ from mxqvae.data.colour_words import find_colour_words
 from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
-from mxqvae.evaluation import hidden_words
 from mxqvae.evaluation.hidden_words import measure_hidden_words
+from mxqvae.generation import parallel
 from mxqvae.generation.completion import CompletionConfig, Completions
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.prior.transformer import Prior
@@ -48,7 +48,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, captions: Sequence[str]) -> lis
             pair = PairBatch(*(part[row][None] for part in batch))
             yield Completions(pair, [next(left)], torch.zeros(1), [0])
 
-    monkeypatch.setattr(hidden_words, "complete", complete)
+    monkeypatch.setattr(parallel, "complete", complete)
     return asked
 
 

@@ -68,6 +68,12 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(folder_completion, "complete", complete)
 
 
+def test_processes_make_no_difference(complete_into: Complete, four_pairs: Path, tmp_path: Path):
+    alone = complete_into(four_pairs, tmp_path / "alone")
+    assert complete_into(four_pairs, tmp_path / "together", num_processes=2) == alone
+    assert content(tmp_path / "alone") == content(tmp_path / "together")
+
+
 def test_what_was_done_before_a_stop_is_kept(
     complete_into: Complete, four_pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -4,7 +4,7 @@ import json as json_format
 import time
 from pathlib import Path
 
-from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, at_least
 from mxqvae.errors import MxqvaeError
 
 
@@ -23,6 +23,7 @@ def complete(
     seed: int = 0,
     weights: TextOrNone = None,
     changes: Changes = (),
+    processes: IntOrNone = None,
     json: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -52,17 +53,21 @@ def complete(
         changes: Another value for a field of the search, such as guidance=2 (how closely images follow given
             words; 1: as learned), num_captions=64 or num_images=64 (candidates of an answer), num_attempts=8
             (how often so many are drawn at most) or sampling.temperature=0.9; else 1.5, 32, 32, 4 and 1.
+        processes: With --pairs, processes that share the work; without it, from 20 pairs on one for each
+            core, else one. The answers are the same.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.
     """
-    at_least(1, num_answers=num_answers)
+    at_least(1, num_answers=num_answers, processes=processes)
     at_least(0, seed=seed)
     if pairs is not None and (image is not None or caption is not None):
         raise MxqvaeError("--pairs stands alone; give it, or one pair by --image and --caption")
     if pairs is None and image is None and caption is None:
         raise MxqvaeError("nothing is given; give --image, --caption or --pairs, or draw by `mxqvae sample`")
-    if pairs is None and (hide_images or hide_captions or split is not None):
-        raise MxqvaeError("--split, --hide-images and --hide-captions are for --pairs; leave the option out")
+    if pairs is None and (hide_images or hide_captions or split is not None or processes is not None):
+        raise MxqvaeError(
+            "--split, --hide-images, --hide-captions and --processes are for --pairs; leave the option out"
+        )
     if (hide is not None or mask is not None) and pairs is None and image is None:
         raise MxqvaeError("--hide and --mask hide a part of an image; give one by --image")
     if (hide is not None or mask is not None) and hide_images:
@@ -82,6 +87,7 @@ def complete(
     from mxqvae.generation.completion import complete as complete_pairs
     from mxqvae.generation.completion_folder import write_completions
     from mxqvae.generation.folder_completion import LEFT_OUT_FILE, HiddenParts, complete_folder
+    from mxqvae.generation.parallel import FEW_ANSWERS, fitting_processes
     from mxqvae.generation.partial_pairs import HiddenRegion, batch_of, parse_rectangle, read_pair
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
 
@@ -114,6 +120,7 @@ def complete(
             num_answers=num_answers,
             seed=seed,
             config=config,
+            num_processes=processes or fitting_processes(generator, source.num_rows, FEW_ANSWERS),
             overwrite=overwrite,
             progress=progress_beside(json=json),
         )

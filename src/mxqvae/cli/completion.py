@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least, writes
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, at_least, writes
 from mxqvae.cli.figures import give_out, new_table, print_with
 from mxqvae.errors import MxqvaeError
 
@@ -25,6 +25,7 @@ def completion(
     weights: TextOrNone = None,
     judge: PathOrNone = None,
     changes: Changes = (),
+    processes: IntOrNone = None,
     out: PathOrNone = None,
     json: bool = False,
 ) -> None:
@@ -39,17 +40,20 @@ def completion(
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         changes: Another value for a field of the search, as for `mxqvae complete`.
+        processes: Processes that share the work; without it, one for each core. The figures are the same.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
     at_least(2, num=num)
     at_least(0, seed=seed)
+    at_least(1, processes=processes)
 
     from mxqvae.config import override
     from mxqvae.device import find_device
     from mxqvae.evaluation.completion import measure_completion
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.completion import DEFAULT_COMPLETION
+    from mxqvae.generation.parallel import FEW_ANSWERS, fitting_processes
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import progress_beside
 
@@ -59,7 +63,14 @@ def completion(
     reader = Judge.from_pretrained(judge or SHIPPED_JUDGE)
     pairs = _first_pairs(data, split, num)
     score = measure_completion(
-        generator, pairs, reader, ways=ways, seed=seed, config=config, progress=progress
+        generator,
+        pairs,
+        reader,
+        ways=ways,
+        seed=seed,
+        config=config,
+        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
+        progress=progress,
     )
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
 
@@ -74,6 +85,7 @@ def guidance(
     weights: TextOrNone = None,
     judge: PathOrNone = None,
     changes: Changes = (),
+    processes: IntOrNone = None,
     plot: PathOrNone = None,
     out: PathOrNone = None,
     json: bool = False,
@@ -90,12 +102,14 @@ def guidance(
         judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         changes: Another value for a field of the search, as for `mxqvae complete`; num_images=1 and
             num_attempts=1 give single draws, without a choice among candidates.
+        processes: Processes that share the work; without it, one for each core. The figures are the same.
         plot: PNG file to draw the curve in; needs `pip install 'mxqvae[plots]'`.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
     at_least(2, num=num)
     at_least(0, seed=seed)
+    at_least(1, processes=processes)
     writes("PNG", ".png", plot=plot)
     if plot is not None:
         import mxqvae.evaluation.guidance_plot  # noqa: F401 - missed now, not when minutes are spent
@@ -105,6 +119,7 @@ def guidance(
     from mxqvae.evaluation.guidance_curve import measure_guidance
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.completion import DEFAULT_COMPLETION
+    from mxqvae.generation.parallel import FEW_ANSWERS, fitting_processes
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import progress_beside
 
@@ -118,6 +133,7 @@ def guidance(
         guidances,
         seed=seed,
         config=config,
+        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
         progress=progress_beside(json=json),
     )
     if plot is not None:

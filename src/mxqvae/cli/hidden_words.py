@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import Changes, PathOrNone, TextOrNone, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, at_least
 from mxqvae.cli.figures import give_out, new_table, print_with
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def hidden_words(
     seed: int = 0,
     weights: TextOrNone = None,
     changes: Changes = (),
+    processes: IntOrNone = None,
     out: PathOrNone = None,
     json: bool = False,
 ) -> None:
@@ -29,23 +30,31 @@ def hidden_words(
         seed: Seed of the answers.
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         changes: Another value for a field of the search, as for `mxqvae complete`.
+        processes: Processes that share the work; without it, one for each core. The figures are the same.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
-    at_least(1, num=num)
+    at_least(1, num=num, processes=processes)
     at_least(0, seed=seed)
 
     from mxqvae.config import override
     from mxqvae.device import find_device
     from mxqvae.evaluation.hidden_words import measure_hidden_words
     from mxqvae.generation.completion import DEFAULT_COMPLETION
+    from mxqvae.generation.parallel import FEW_ANSWERS, fitting_processes
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator
     from mxqvae.progress import progress_beside
 
     config = override(DEFAULT_COMPLETION, changes)
     generator = PairGenerator.from_pretrained(weights or SHIPPED_WEIGHTS).to(find_device())
     found = measure_hidden_words(
-        generator, data, num=num, seed=seed, config=config, progress=progress_beside(json=json)
+        generator,
+        data,
+        num=num,
+        seed=seed,
+        config=config,
+        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
+        progress=progress_beside(json=json),
     )
     figures = {"kinds": {kind: dataclasses.asdict(one) for kind, one in found.items()}}
     give_out(figures, lambda: _print_table(found), out=out, json=json)

@@ -73,7 +73,7 @@ def sample(
     from mxqvae.baselines.latent_pairs import LatentPairGenerator, holds_latent_pairs
     from mxqvae.config import to_tree
     from mxqvae.device import find_device
-    from mxqvae.generation.parallel_sampling import fitting_processes, sampling_on
+    from mxqvae.generation.parallel import FEW_SAMPLES, fitting_processes, sampling_on
     from mxqvae.generation.pipeline import SHIPPED_WEIGHTS, PairGenerator, find_weights
     from mxqvae.generation.sample_folder import write_sample_folder
 
@@ -95,7 +95,7 @@ def sample(
         generator.generation = replace(generator.generation, sampling=sampling, **mending)
         drawn_as = to_tree(generator.generation)
         drawn_as |= drawn_as.pop("sampling")
-        drawing = sampling_on(generator, processes or fitting_processes(generator, num))
+        drawing = sampling_on(generator, processes or fitting_processes(generator, num, FEW_SAMPLES))
     start = time.monotonic()
     progress = progress_beside(json=json)
     with drawing as draw, progress.task("sample", total=num, unit="pairs") as advance:

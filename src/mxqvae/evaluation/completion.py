@@ -27,7 +27,8 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import ConsistencyScore, Proportion, ReadPair, SlotReader, score_pairs
 from mxqvae.evaluation.dealing import deal_numbers
 from mxqvae.evaluation.judge import POSITIONS, cut_cells, ink
-from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig, complete
+from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig
+from mxqvae.generation.parallel import Complete, completing_on
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.progress import Advance, NoProgress, Progress
 
@@ -113,6 +114,7 @@ def measure_completion(
     ways: Collection[Way] = WAYS,
     seed: int = 0,
     config: CompletionConfig = DEFAULT_COMPLETION,
+    num_processes: int = 1,
     progress: Progress = NoProgress(),
 ) -> CompletionScore:
     """Complete each pair in three ways, or in some of them.
@@ -121,6 +123,7 @@ def measure_completion(
         pairs: Whole pairs of Caption MNIST with their slots, two at least.
         ways: At least one.
         seed: Of the answers and of the floor. What is hidden of halves is the same for every seed.
+        num_processes: That share the work, see `generation.parallel`; they make no difference to the score.
 
     Raises:
         MxqvaeError: Fewer pairs, pairs without slots, or no way.
@@ -136,8 +139,11 @@ def measure_completion(
     seen = judge.read(images)
     captions = found = halves = None
     num_answers = sum(NUM_ANSWERS[way] for way in set(ways)) * num
-    with progress.task("complete", total=num_answers, unit="answers") as advance:
-        asker = _Asker(generator, seed, config, advance)
+    with (
+        completing_on(generator, num_processes) as complete_pairs,
+        progress.task("complete", total=num_answers, unit="answers") as advance,
+    ):
+        asker = _Asker(complete_pairs, generator.tokenizer, seed, config, advance)
         if "captions" in ways:
             captions = _captions_found(asker, images, truth)
         if "images" in ways:
@@ -160,15 +166,20 @@ class _Asker:
     """Completes pair after pair."""
 
     def __init__(
-        self, generator: PairGenerator, seed: int, config: CompletionConfig, advance: Advance
+        self,
+        complete_pairs: Complete,
+        tokenizer: CaptionTokenizer,
+        seed: int,
+        config: CompletionConfig,
+        advance: Advance,
     ) -> None:
-        self.generator, self.seed, self.config, self.advance = generator, seed, config, advance
-        self.tokenizer = generator.tokenizer
+        self.complete_pairs, self.tokenizer = complete_pairs, tokenizer
+        self.seed, self.config, self.advance = seed, config, advance
 
     def answers(self, batch: PairBatch, seed_offset: int = 0) -> Iterator[tuple[Tensor, str]]:
         """Image (H, W, 3) uint8 and caption of one answer to each pair."""
         seed = (self.seed + seed_offset) % 2**64
-        for found in complete(self.generator, batch, num_answers=1, seed=seed, config=self.config):
+        for found in self.complete_pairs(batch, num_answers=1, seed=seed, config=self.config):
             self.advance(1)
             yield to_bytes(found.pairs.images)[0], found.captions[0]
 

@@ -43,6 +43,7 @@ def measure_guidance(
     *,
     seed: int = 0,
     config: CompletionConfig = DEFAULT_COMPLETION,
+    num_processes: int = 1,
     progress: Progress = NoProgress(),
 ) -> GuidanceCurve:
     """Find images for the captions of `pairs` with each guidance, all else as in `config`.
@@ -51,6 +52,7 @@ def measure_guidance(
         pairs: As in `measure_completion`.
         guidances: At least one, each finite and at least 0.
         seed: Of the answers.
+        num_processes: As in `measure_completion`.
 
     Raises:
         MxqvaeError: No guidance, one below 0 or without end, or what `measure_completion` raises.
@@ -67,6 +69,7 @@ def measure_guidance(
             ways=["images"],
             seed=seed,
             config=replace(config, guidance=float(guidance)),
+            num_processes=num_processes,
             progress=progress,
         )
         for guidance in guidances

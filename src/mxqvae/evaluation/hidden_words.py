@@ -24,7 +24,8 @@ from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
 from mxqvae.evaluation.consistency import Proportion, proportion
 from mxqvae.evaluation.slot_words import FindSlots, colours_alone, compare, digits_and_colours
-from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig, check_completion, complete
+from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig, check_completion
+from mxqvae.generation.parallel import completing_on
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.progress import NoProgress, Progress
 
@@ -67,6 +68,7 @@ def measure_hidden_words(
     num: int,
     seed: int = 0,
     config: CompletionConfig = DEFAULT_COMPLETION,
+    num_processes: int = 1,
     progress: Progress = NoProgress(),
 ) -> dict[str, HiddenWordsFound]:
     """Hide one slot of each right caption and look whether it comes back, kind by kind.
@@ -76,6 +78,7 @@ def measure_hidden_words(
         num: Pairs of each kind, the first ones; all of a kind with fewer. Left out are captions that are too
             long for the model and are cut before the slot.
         seed: Of the answers. Which slot is hidden is the same for every seed.
+        num_processes: That share the work, see `generation.parallel`; they make no difference.
 
     Raises:
         MxqvaeError: Weights that cannot complete pairs, or sets that are missing, damaged or do not fit them.
@@ -84,7 +87,10 @@ def measure_hidden_words(
     found = {}
     sets = {kind: read_degree_set(folder, kind, degrees_of(kind)[0]) for kind in kinds_in(folder)}
     num_pairs = sum(min(num, len(pairs)) for pairs in sets.values())
-    with progress.task("complete", total=num_pairs, unit="answers") as advance:
+    with (
+        completing_on(generator, num_processes) as complete_pairs,
+        progress.task("complete", total=num_pairs, unit="answers") as advance,
+    ):
         for kind, pairs in sets.items():
             find_slots = colours_alone if pairs.slots is None else digits_and_colours
             hidden = _hide_slots(generator.tokenizer, pairs.captions[:num], find_slots)
@@ -93,7 +99,7 @@ def measure_hidden_words(
             rows = pairs.image_numbers[[one.row for one in hidden]]
             batch = _batch(generator.tokenizer, pairs.images[rows], hidden)
             completed = []
-            for answers in complete(generator, batch, num_answers=1, seed=seed, config=config):
+            for answers in complete_pairs(batch, num_answers=1, seed=seed, config=config):
                 completed.append(answers.captions[0])
                 advance(1)
             without = PairBatch(torch.full_like(batch.images, torch.nan), batch.token_ids)

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +20,13 @@ import numpy as np
 from PIL import Image
 
 from mxqvae.config import to_json, to_tree
-from mxqvae.data.pair_source import METADATA_NAME, FoundPair, PairFolder
-from mxqvae.data.tokenizer import HIDDEN_TOKENS
+from mxqvae.data.pair_source import METADATA_NAME, FoundPair, PairFolder, PairKey
+from mxqvae.data.tokenizer import HIDDEN_TOKENS, CaptionTokenizer
 from mxqvae.errors import MxqvaeError
 from mxqvae.generation.completion import (
     DEFAULT_COMPLETION,
     CompletionConfig,
+    Completions,
     check_asked,
     check_completion,
     complete,
@@ -39,6 +40,7 @@ from mxqvae.generation.completion_folder import (
     write_sheet,
 )
 from mxqvae.generation.contact_sheet import write_picture
+from mxqvae.generation.parallel import share
 from mxqvae.generation.partial_pairs import HiddenRegion, PartialPair, batch_of, read_pair
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.output_file import new_output_file
@@ -86,6 +88,7 @@ def complete_folder(
     num_answers: int = 4,
     seed: int = 0,
     config: CompletionConfig = DEFAULT_COMPLETION,
+    num_processes: int = 1,
     overwrite: bool = False,
     progress: Progress = NoProgress(),
 ) -> FolderCompletion:
@@ -97,6 +100,7 @@ def complete_folder(
     Args:
         num_answers: Answers to each pair, at least 1.
         seed: In [0, 2^64).
+        num_processes: That share the work, see `parallel.sampling_on`; they make no difference.
 
     Raises:
         MxqvaeError: `out` has content and `overwrite` is false, or holds the pairs; another call for `out`
@@ -117,9 +121,10 @@ def complete_folder(
         "config": to_tree(config),
     }
     with resumed_output_folder(out, RECORD_FILE, identity, overwrite=overwrite) as folder:
-        job = _Job(generator, folder, num_answers, seed, config)
+        asked = _Asked(hidden, num_answers, seed, config)
+        job = _Job(generator.tokenizer, folder, seed)
         try:
-            done = job.finish(_complete_all(job, source, hidden, progress))
+            done = job.finish(_complete_all(job, generator, source, asked, num_processes, progress))
         except BaseException:
             if not any(folder.glob("*.png")):
                 shutil.rmtree(folder)  # nothing is lost, and another command is welcome
@@ -142,17 +147,24 @@ def _check_hidden(source: PairFolder, hidden: HiddenParts) -> None:
         )
 
 
-def _complete_all(job: "_Job", source: PairFolder, hidden: HiddenParts, progress: Progress) -> int:
+def _complete_all(
+    job: "_Job",
+    generator: PairGenerator,
+    source: PairFolder,
+    asked: "_Asked",
+    num_processes: int,
+    progress: Progress,
+) -> int:
     """Complete the pairs that are not done yet; how many these were."""
-    pairs = enumerate(_pairs(source, hidden))
+    pairs = enumerate(_pairs(source, asked.hidden))
     num_done = num_kept = job.count()
     rows_done = sum(pair.key.caption_number == 0 for _, pair in itertools.islice(pairs, num_kept))
     with progress.task("complete", total=source.num_rows, unit="rows", done=rows_done) as advance:
         try:
-            for number, pair in pairs:
-                job.do(number, pair, hidden)
+            for (number, key), answered in _answer_all(generator, asked, pairs, num_processes):
+                job.write(number, key, answered)
                 num_done = number + 1
-                advance(int(pair.key.caption_number == 0))
+                advance(int(key.caption_number == 0))
         except KeyboardInterrupt:
             progress.say(f"stopped after {num_done:,} pairs; the same command goes on from there")
             raise
@@ -164,15 +176,56 @@ def _pairs(source: PairFolder, hidden: HiddenParts) -> Iterator[FoundPair]:
         yield from (pair for pair in chunk.pairs if not (hidden.captions and pair.key.caption_number))
 
 
+class _Asked(NamedTuple):
+    """What is asked of every pair."""
+
+    hidden: HiddenParts
+    num_answers: int
+    seed: int
+    config: CompletionConfig
+
+
+class _Answered(NamedTuple):
+    """A pair that could be completed."""
+
+    given: PartialPair
+    answers: Completions
+
+
+def _answer_all(
+    generator: PairGenerator, asked: _Asked, pairs: Iterable[tuple[int, FoundPair]], num_processes: int
+) -> Iterator[tuple[tuple[int, PairKey], _Answered | str]]:
+    """The number and the place of each pair, and what `_answer` makes of it, in order."""
+    work = (((number, pair.key), pair) for number, pair in pairs)
+    if num_processes == 1:
+        yield from ((place, _answer(generator, asked, pair)) for place, pair in work)
+        return
+    with share(num_processes, "completes pairs", generator, asked) as pool:
+        yield from pool.map(_answer, work, num_waiting=2 * num_processes)
+
+
+def _answer(generator: PairGenerator, asked: _Asked, pair: FoundPair) -> _Answered | str:
+    """Complete one pair, or say why it cannot be."""
+    try:
+        given = _hide(pair, asked.hidden, generator.autoencoder.config.image_size)
+        (answers,) = complete(
+            generator,
+            batch_of([given], generator.tokenizer),
+            num_answers=asked.num_answers,
+            seed=asked.seed,
+            config=asked.config,
+        )
+    except MxqvaeError as error:
+        return str(error)
+    return _Answered(given, answers)
+
+
 class _Job:
     """One folder in the making."""
 
-    def __init__(
-        self, generator: PairGenerator, folder: Path, num_answers: int, seed: int, config: CompletionConfig
-    ) -> None:
-        self.generator, self.folder, self.parts = generator, folder, folder / PARTS_FOLDER
-        self.image_size = generator.autoencoder.config.image_size
-        self.num_answers, self.seed, self.config = num_answers, seed, config
+    def __init__(self, tokenizer: CaptionTokenizer, folder: Path, seed: int) -> None:
+        self.tokenizer, self.seed = tokenizer, seed
+        self.folder, self.parts = folder, folder / PARTS_FOLDER
         self.parts.mkdir(exist_ok=True)
         self.num_shown = sum(1 for _ in self.parts.glob("*.png"))
 
@@ -180,28 +233,15 @@ class _Job:
         """Pairs that are done, from number 0 on without a gap."""
         return next(number for number in itertools.count() if not self._part(number).is_file())
 
-    def do(self, number: int, pair: FoundPair, hidden: HiddenParts) -> None:
-        """Complete one pair, or note why it cannot be; its part appears last."""
-        place = pair.key._asdict()
-        try:
-            given = _hide(pair, hidden, self.image_size)
-            answers = complete(
-                self.generator,
-                batch_of([given], self.generator.tokenizer),
-                num_answers=self.num_answers,
-                seed=self.seed,
-                config=self.config,
-            )
-        except MxqvaeError as error:
-            rows = [{"pair": number, **place, "problem": str(error)}]
+    def write(self, number: int, key: PairKey, answered: _Answered | str) -> None:
+        """Write what became of one pair; its part appears last."""
+        place = key._asdict()
+        if isinstance(answered, str):
+            rows = [{"pair": number, **place, "problem": answered}]
         else:
+            given, answers = answered
             found = write_answers(
-                self.folder,
-                number,
-                given,
-                next(answers),
-                tokenizer=self.generator.tokenizer,
-                seed=self.seed,
+                self.folder, number, given, answers, tokenizer=self.tokenizer, seed=self.seed
             )
             rows = [row | place for row in found]
             if self.num_shown < CONTACT_SHEET_ROWS and not self._shown(number).is_file():

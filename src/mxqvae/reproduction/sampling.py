@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mxqvae.config import to_json
 from mxqvae.device import find_device
-from mxqvae.generation.parallel_sampling import Sample, fitting_processes, sampling_on
+from mxqvae.generation.parallel import FEW_SAMPLES, Sample, fitting_processes, sampling_on
 from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
 from mxqvae.generation.sample_folder import write_sample_folder
 from mxqvae.output_file import new_output_file
@@ -64,7 +64,7 @@ def sample_in_parts(
     }
     missing = num - sum(map(len, parts))
     with (
-        sampling_on(generator, fitting_processes(generator, missing)) as draw,
+        sampling_on(generator, fitting_processes(generator, missing, FEW_SAMPLES)) as draw,
         progress.task("sample", total=num, unit="pairs", done=num - missing) as advance,
     ):
         for samples in numbers:
