@@ -16,6 +16,9 @@ import tyro
 
 from mxqvae.errors import MxqvaeError
 
+LARGEST_TRAINING_SEED = 2**32 - 1
+"""That of `TrainingConfig.seed`."""
+
 # Flags that may be left out; what happens then stands in the help text of each.
 FloatOrNone = Annotated[float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="")]
 IntOrNone = Annotated[int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
@@ -80,6 +83,17 @@ def at_least(minimum: int, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < minimum:
             raise MxqvaeError(f"--{name.replace('_', '-')} must be at least {minimum}, got {value}")
+
+
+def trains_with(seed: int | None) -> None:
+    """Refuse a seed that training cannot take; None, a flag not given, passes.
+
+    Raises:
+        MxqvaeError: Such as `--seed must be at most 4294967295, got 4294967296`.
+    """
+    at_least(0, seed=seed)
+    if seed is not None and seed > LARGEST_TRAINING_SEED:
+        raise MxqvaeError(f"--seed must be at most {LARGEST_TRAINING_SEED}, got {seed}")
 
 
 def writes(kind: str, suffix: str, **paths: Path | None) -> None:

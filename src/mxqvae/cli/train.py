@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, asks_for_steps, at_least
+from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, asks_for_steps, trains_with
 
 if TYPE_CHECKING:
     from mxqvae.progress import Progress
@@ -26,7 +26,7 @@ def autoencoder(
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.recipes import find_recipe
@@ -55,7 +55,7 @@ def prior(
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.recipes import find_recipe
@@ -83,7 +83,7 @@ def reader(
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.recipes import find_recipe
@@ -114,7 +114,7 @@ def pairs(
         changes: Another value for a field of the training of every part: num_steps=100 (then taken however
             few the pairs, with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
     from mxqvae.recipes import find_recipe
@@ -155,7 +155,7 @@ def joint_gan(
         seed: Seed of the weights, the batch order and the noise.
         changes: Another value for a field of both parts' training, such as num_steps=100.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
@@ -182,7 +182,7 @@ def contrastive(*, data: Path, out: Path, seed: IntOrNone = None, changes: Chang
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.config import changed
     from mxqvae.data.pairs import PairDataset
@@ -216,7 +216,7 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
         changes: Another value for a field of the training, such as num_steps=100, with which the warm-up
             shrinks.
     """
-    at_least(0, seed=seed)
+    trains_with(seed)
 
     from mxqvae.config import changed
     from mxqvae.data.mnist import load_mnist
