@@ -1,16 +1,19 @@
 """No GPU here: torch's meta device stands in for one. It mixes with no other, as a GPU does not."""
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from mxqvae import device
 from mxqvae.autoencoder.kinds import build_autoencoder
 from mxqvae.autoencoder.mxqvae import MXQVAEConfig
 from mxqvae.data.batch import PairBatch, PairShape
-from mxqvae.device import find_device, multiplies_bf16, to_device
+from mxqvae.device import find_device, multiplies_bf16, num_cores, to_device
 from mxqvae.prior.transformer import Prior
 from mxqvae.recipes import Recipe
 
@@ -31,6 +34,20 @@ def test_batches_of_any_form_move_whole():
     assert isinstance(pairs, PairBatch)
     assert {tensor.device for tensor in (*pairs, rows)} == {META}
     assert rest == "seed 0"
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("200000 100000\n", 2), ("50000 100000\n", 1), ("9900000 100000\n", 8), ("max 100000\n", 8), ("\n", 8)],
+)
+def test_cores_are_no_more_than_a_container_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(device, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
+    assert num_cores() == 8
+    (tmp_path / "cpu.max").write_text(quota)
+    assert num_cores() == expected
 
 
 def test_each_process_of_torchrun_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch):

@@ -100,7 +100,7 @@ def test_what_can_complete_pairs_can_learn_to_read(name: str):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_says_what_it_is_for(name: str):
     recipe = find_recipe(name)
-    assert recipe.description
+    assert (recipe.name, bool(recipe.description)) == (name, True)
     assert "\n" not in recipe.description
     assert recipe.num_processes >= 1
 
@@ -143,7 +143,12 @@ def test_the_rows_of_table_1_differ_in_their_switches_alone(name: str, row: str,
     assert other.autoencoder(shape_of(tokenizer)) == dataclasses.replace(
         ours.autoencoder(shape_of(tokenizer)), **difference
     )
-    named = {"description": ours.description, "autoencoder": ours.autoencoder, "minutes": ours.minutes}
+    named = {
+        "name": ours.name,
+        "description": ours.description,
+        "autoencoder": ours.autoencoder,
+        "minutes": ours.minutes,
+    }
     assert dataclasses.replace(other, **named) == ours
 
 
@@ -225,7 +230,9 @@ def test_a_recipe_for_an_auditor_differs_by_captions_that_lie(name: str):
     assert config.masking is not None
     assert config.masking.random_word_share == 0.5
     assert dataclasses.replace(config, masking=MaskingConfig()) == plain.autoencoder(pairs)
-    as_plain = dataclasses.replace(auditor, autoencoder=plain.autoencoder, description=plain.description)
+    as_plain = dataclasses.replace(
+        auditor, autoencoder=plain.autoencoder, name=plain.name, description=plain.description
+    )
     assert as_plain == plain
 
 

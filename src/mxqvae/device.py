@@ -4,12 +4,16 @@
 """
 
 import os
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 Batch = TypeVar("Batch")
+
+CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux says how many microseconds of how many a container may use, or "max"."""
 
 
 def find_device() -> torch.device:
@@ -20,8 +24,13 @@ def find_device() -> torch.device:
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use, no more than a container's quota of time comes to."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA_FILE.read_text(encoding="ascii").split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no container of this kind, or "max", one without a quota
+        return cores
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -2,13 +2,16 @@
 
 import gc
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -23,10 +26,14 @@ _given: tuple[Any, ...] = ()
 
 
 class ProcessPool:
-    """Spawned processes of one thread each, which end when the context does."""
+    """Spawned processes of one thread each, which end when the context does, or this process.
+
+    All that passes between them is pickled to bytes. On their own tensors would pass through shared memory,
+    of which containers have little, and through open files, of which a system has only so many.
+    """
 
     def __init__(self, num_processes: int, does: str, *given: Any) -> None:
-        """Prepare `num_processes`; they start with the first work.
+        """Prepare `num_processes`, 1 or more; they start with the first work.
 
         Args:
             does: What each does, for the error message, such as "decodes images".
@@ -35,7 +42,8 @@ class ProcessPool:
         self._does = does
         # Spawned, not forked: a fork of a process with threads, such as pyarrow's, may hang.
         spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, given)
+        self._has_begun = spawn.Event()
+        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (self._has_begun, pickle.dumps(given)))
 
     def __enter__(self) -> "ProcessPool":
         return self
@@ -43,6 +51,10 @@ class ProcessPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            # What is under way is not waited for; nobody would take it.
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
         self._pool.shutdown(cancel_futures=True)
 
     def map(
@@ -57,40 +69,57 @@ class ProcessPool:
             num_waiting: Work that is under way or done before the first of it is yielded.
 
         Raises:
-            MxqvaeError: A process was killed.
+            MxqvaeError: A process was killed, or could not begin.
         """
         waiting: deque[tuple[Kept, Future[bytes]]] = deque()
         try:
             for kept, item in work:
-                waiting.append((kept, self._pool.submit(_call, function, item)))
+                waiting.append((kept, self._pool.submit(_call, function, pickle.dumps(item))))
                 if len(waiting) >= num_waiting:
                     yield _finished(*waiting.popleft())
             while waiting:
                 yield _finished(*waiting.popleft())
         except BrokenProcessPool:
-            raise MxqvaeError(
-                f"a process that {self._does} was killed, for want of memory perhaps; try --processes 1"
-            ) from None
+            raise MxqvaeError(self._why_broken()) from None
         finally:
             for _, future in waiting:
                 future.cancel()
+
+    def _why_broken(self) -> str:
+        if self._has_begun.is_set():
+            return (
+                f"a process that {self._does} was killed, for want of memory perhaps; take one process "
+                "(--processes 1)"
+            )
+        return (
+            f"no process that {self._does} could begin; a script that asks for more than one needs the line "
+            '`if __name__ == "__main__":` above its calls'
+        )
 
 
 def _finished(kept: Kept, future: Future[bytes]) -> tuple[Kept, Any]:
     return kept, pickle.loads(future.result())
 
 
-def _begin(*given: Any) -> None:
+def _begin(has_begun: Event, given: bytes) -> None:
     # Ctrl-C reaches every process of a terminal; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    global _given
+    _given = pickle.loads(given)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
-    global _given
-    _given = given
+    has_begun.set()
     # What is loaded by now stays; looking through it for garbage again and again takes time.
     gc.freeze()
 
 
-def _call(function: Callable[..., Any], item: Any) -> bytes:
-    # Bytes: tensors on their own would be shared through open files, of which a system has only so many.
-    return pickle.dumps(function(*_given, item))
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(function: Callable[..., Any], item: bytes) -> bytes:
+    return pickle.dumps(function(*_given, pickle.loads(item)))

@@ -39,6 +39,7 @@ from mxqvae.prior.reader import CaptionReader, CodedPairs, ReadingPrior
 from mxqvae.prior.transformer import Prior
 from mxqvae.progress import Progress
 from mxqvae.recipes.recipe import Recipe
+from mxqvae.recipes.trained_by import save_recipe_name
 from mxqvae.training.loop import TrainingConfig, train, within_epochs
 from mxqvae.training.processes import companions, num_processes, process_rank, wait_for_all
 
@@ -98,6 +99,7 @@ def train_autoencoder(
     if process_rank() == 0:
         tokenizer.save(out / TOKENIZER_FILE)
         save_pretrained(out / "autoencoder", config, model)
+        save_recipe_name(out, recipe.name)
     wait_for_all()
     return seconds
 
@@ -120,6 +122,7 @@ def derive_autoencoder(recipe: Recipe, source: Path, out: Path) -> None:
     (out / "runs").mkdir(parents=True, exist_ok=True)  # marks the folder as a model in the making
     tokenizer.save(out / TOKENIZER_FILE)
     save_pretrained(out / "autoencoder", config, arranged)
+    save_recipe_name(out, recipe.name)
 
 
 def train_prior(

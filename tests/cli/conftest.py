@@ -32,6 +32,7 @@ def short_recipe() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         short = dataclasses.replace(
             recipe,
+            name="short",
             autoencoder_training=dataclasses.replace(recipe.autoencoder_training, **training),
             prior_training=dataclasses.replace(recipe.prior_training, **training),
             reader=dataclasses.replace(

@@ -163,7 +163,8 @@ def test_a_baseline_without_codes_is_sampled_too(run: Run, caption_mnist_small: 
     assert (code, printed.startswith("Joint GAN + MMVAE, trained in ")) == (0, True)
     code, _, err = run("sample", "--weights", model, "--num", 2, "--out", out, "--top-k", 3)
     assert (code, out.exists()) == (2, False)
-    assert f"--top-k: {model} is a Joint GAN + MMVAE, which draws no codes; leave it out" in err
+    assert run("sample", "--weights", model, "--num", 2, "--out", out, "--processes", 2)[0] == 2
+    assert f"--top-k: {model} is a Joint GAN + MMVAE, which has no use for it; leave it out" in err
     code, printed, _ = run("sample", "--weights", model, "--num", 2, "--out", out, "--json")
     assert code == 0
     assert "top_k" not in json.loads(printed)

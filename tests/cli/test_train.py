@@ -262,7 +262,8 @@ def test_the_other_parts_follow_the_recipe_of_stage_1(
     (model / "recipe.json").write_text('{"recipe": "lost"}')
     code, _, err = run("train", "prior", *command)
     assert code == 2
-    assert "unknown recipe 'lost'; choose from " in err
+    assert err.startswith(f"mxqvae: error: {model / 'recipe.json'}: unknown recipe 'lost'; choose from ")
+    assert err.endswith(", by --recipe, or another --out\n")
     (model / "recipe.json").write_text("{")
     code, _, err = run("train", "prior", *command)
     assert code == 2

@@ -14,7 +14,7 @@ from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation import completion
 from mxqvae.evaluation.completion import WAYS, CompletionScore, Way, measure_completion
 from mxqvae.generation import parallel
-from mxqvae.generation.completion import Completions
+from mxqvae.generation.completion import CompletionConfig, Completions
 from mxqvae.generation.pipeline import PairGenerator
 
 SHOWN = (Slot("upper left", 7, "red"), Slot("lower right", 3, "blue"))
@@ -141,3 +141,11 @@ def test_messages(tiny_generator: PairGenerator, few_pairs: PairDataset):
         measure_completion(tiny_generator, one, TruthReader(few_pairs))
     with pytest.raises(MxqvaeError, match="no way to complete pairs; give some of captions, images, halves"):
         measure_completion(tiny_generator, few_pairs, TruthReader(few_pairs), ways=[])
+
+
+def test_processes_make_no_difference(tiny_generator: PairGenerator, few_pairs: PairDataset):
+    asked = {"ways": ["captions"], "config": CompletionConfig(num_captions=2, num_attempts=1, num_rounds=1)}
+    alone = measure_completion(tiny_generator, few_pairs, TruthReader(few_pairs), **asked)
+    assert alone == measure_completion(
+        tiny_generator, few_pairs, TruthReader(few_pairs), num_processes=2, **asked
+    )

@@ -13,6 +13,7 @@ from mxqvae.data.colour_words import find_colour_words
 from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.errors import MxqvaeError
+from mxqvae.evaluation import hidden_words
 from mxqvae.evaluation.hidden_words import measure_hidden_words
 from mxqvae.generation import parallel
 from mxqvae.generation.completion import CompletionConfig, Completions
@@ -69,7 +70,7 @@ def test_the_shipped_weights_find_digits_and_colours_in_the_image_alone(
     for share, least, most in (("completed", 21, 24), ("read", 18, 24), ("read_without_image", 0, 6)):
         assert least <= sum(6 * getattr(one, share).rate for one in found.values()) <= most
     assert all(1 / 6 <= one.commonest <= 0.5 for one in found.values())
-    again = measure_hidden_words(shipped, degree_sets_small, num=6, config=LITTLE)
+    again = measure_hidden_words(shipped, degree_sets_small, num=6, config=LITTLE, num_processes=2)
     assert again == found
 
 
@@ -133,9 +134,17 @@ def test_captions_that_are_cut_before_the_slot_are_left_out(
 ):
     short = CaptionTokenizer.train_subwords(right_captions(colour_degree_sets), vocab_size=400, max_length=5)
     generator = model_of_photos(tiny_recipe, short)
-    answer_with(monkeypatch, right_captions(colour_degree_sets))
+    asked = answer_with(monkeypatch, right_captions(colour_degree_sets))
     found = measure_hidden_words(generator, colour_degree_sets, num=99)
-    assert sum(one.num_pairs for one in found.values()) < len(right_captions(colour_degree_sets))
+    num_asked = [len(batch.token_ids) for batch in asked]
+    assert num_asked == [one.num_pairs for one in found.values()]
+    assert 0 < sum(num_asked) < len(right_captions(colour_degree_sets))
+    for batch in asked:
+        assert (batch.token_ids == CaptionTokenizer.mask_id).any(1).all()
+
+    monkeypatch.setattr(hidden_words, "_hide_slots", lambda *arguments: [])
+    with pytest.raises(MxqvaeError, match="the model cuts all captions before a digit or colour"):
+        measure_hidden_words(generator, colour_degree_sets, num=99)
 
 
 def test_a_folder_without_degree_sets_is_named(shipped: PairGenerator, caption_mnist_small: Path):

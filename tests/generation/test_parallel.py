@@ -57,14 +57,14 @@ def test_a_block_is_drawn_by_its_numbers(tiny_generator: PairGenerator):
     assert drawn.captions == pairs.captions
 
 
-def test_few_pairs_are_drawn_by_one(tiny_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch):
+def test_each_process_has_enough_to_do(tiny_generator: PairGenerator, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(parallel, "num_cores", lambda: 7)
-    assert fitting_processes(tiny_generator, 9, few=10) == 1
-    assert fitting_processes(tiny_generator, 10, few=10) == 7
+    processes = [fitting_processes(tiny_generator, num, few=10) for num in (1, 19, 20, 69, 70, 1000)]
+    assert processes == [1, 1, 2, 6, 7, 7]
 
 
 def test_a_model_on_a_gpu_is_not_shared(tiny_generator: PairGenerator):
     tiny_generator.to(torch.device("meta"))
-    assert fitting_processes(tiny_generator, 10, few=10) == 1
+    assert fitting_processes(tiny_generator, 1000, few=10) == 1
     with pytest.raises(MxqvaeError, match="the model is on meta, which one process keeps busy"):
         sampling_on(tiny_generator, 2).__enter__()

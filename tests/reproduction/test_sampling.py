@@ -26,15 +26,17 @@ def model(tiny_generator: PairGenerator, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the first samples of the parts that were drawn, each of 64 pairs in one second."""
+    """The numbers of the first samples of the batches that were drawn: parts of 64 pairs, a second each."""
     ticks = itertools.count()
     monkeypatch.setattr(sampling, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     numbers = []
     original = PairGenerator.sample
 
     def sample(self: PairGenerator, num: int, *, first: int, **options: Any) -> Iterator[SampledPairs]:
-        numbers.append(first)
-        return original(self, num, first=first, **options)
+        for batch in original(self, num, first=first, **options):
+            numbers.append(first)
+            first += len(batch.captions)
+            yield batch
 
     monkeypatch.setattr(sampling, "PART_SIZE", 64)
     monkeypatch.setattr(sample_folder, "contact_sheet", lambda *pairs: Image.new("RGB", (1, 1)))

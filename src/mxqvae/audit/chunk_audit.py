@@ -1,7 +1,6 @@
 """Audits chunks of pairs, on several cores where asked: rows come out in order, the same from any number."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 
 from mxqvae.audit.auditor import PairAuditor
 from mxqvae.audit.preparation import prepare
@@ -23,7 +22,7 @@ def audit_chunks(
             of two. They are started for as long as the iteration lasts.
 
     Raises:
-        MxqvaeError: A process was killed.
+        MxqvaeError: A process was killed or could not begin.
     """
     if num_processes == 1:
         for chunk in chunks:
@@ -31,8 +30,12 @@ def audit_chunks(
         return
     with ProcessPool(num_processes, "audits", auditor) as pool:
         audited = pool.map(audit_pairs, _in_parts(chunks), num_waiting=2 * num_processes)
-        for chunk, parts in groupby(audited, key=lambda part: part[0]):
-            yield chunk, [row for _, rows in parts for row in rows]
+        rows: list[ScoredPair] = []
+        for (chunk, is_whole), some in audited:
+            rows += some
+            if is_whole:
+                yield chunk, rows
+                rows = []
 
 
 def audit_pairs(auditor: PairAuditor, pairs: Sequence[FoundPair]) -> list[ScoredPair]:
@@ -54,8 +57,10 @@ def audit_pairs(auditor: PairAuditor, pairs: Sequence[FoundPair]) -> list[Scored
     return rows
 
 
-def _in_parts(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, list[FoundPair]]]:
-    """What a process takes, beside its chunk without pairs; an empty chunk is one part."""
+def _in_parts(chunks: Iterable[Chunk]) -> Iterator[tuple[tuple[Chunk, bool], list[FoundPair]]]:
+    """What a process takes; beside it its chunk without pairs, and whether that is whole then."""
     for chunk in chunks:
+        kept = chunk._replace(pairs=[])
         for first in range(0, max(1, len(chunk.pairs)), PAIRS_AT_A_TIME):
-            yield chunk._replace(pairs=[]), chunk.pairs[first : first + PAIRS_AT_A_TIME]
+            last = first + PAIRS_AT_A_TIME
+            yield (kept, last >= len(chunk.pairs)), chunk.pairs[first:last]

@@ -53,7 +53,7 @@ def complete(
         changes: Another value for a field of the search, such as guidance=2 (how closely images follow given
             words; 1: as learned), num_captions=64 or num_images=64 (candidates of an answer), num_attempts=8
             (how often so many are drawn at most) or sampling.temperature=0.9; else 1.5, 32, 32, 4 and 1.
-        processes: With --pairs, processes that share the work; without it, from 20 pairs on one for each
+        processes: With --pairs, processes that share the work; without it, from 20 rows on one for each
             core, else one. The answers are the same.
         json: Print the summary as JSON.
         overwrite: Replace a folder that has content.

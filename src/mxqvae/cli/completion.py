@@ -40,7 +40,8 @@ def completion(
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         changes: Another value for a field of the search, as for `mxqvae complete`.
-        processes: Processes that share the work; without it, one for each core. The figures are the same.
+        processes: Processes that share the work; without it, from 20 answers on one for each core, else one.
+            The figures are the same.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
@@ -50,7 +51,7 @@ def completion(
 
     from mxqvae.config import override
     from mxqvae.device import find_device
-    from mxqvae.evaluation.completion import measure_completion
+    from mxqvae.evaluation.completion import measure_completion, num_answers
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.completion import DEFAULT_COMPLETION
     from mxqvae.generation.parallel import FEW_ANSWERS, fitting_processes
@@ -69,7 +70,7 @@ def completion(
         ways=ways,
         seed=seed,
         config=config,
-        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
+        num_processes=processes or fitting_processes(generator, num_answers(ways) * num, FEW_ANSWERS),
         progress=progress,
     )
     give_out(dataclasses.asdict(score), lambda: _print_table(score), out=out, json=json)
@@ -102,7 +103,8 @@ def guidance(
         judge: Folder that `mxqvae train judge` wrote; without it, the shipped judge.
         changes: Another value for a field of the search, as for `mxqvae complete`; num_images=1 and
             num_attempts=1 give single draws, without a choice among candidates.
-        processes: Processes that share the work; without it, one for each core. The figures are the same.
+        processes: Processes that share the work; without it, from 20 answers on one for each core, else one.
+            The figures are the same.
         plot: PNG file to draw the curve in; needs `pip install 'mxqvae[plots]'`.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
@@ -116,6 +118,7 @@ def guidance(
 
     from mxqvae.config import override
     from mxqvae.device import find_device
+    from mxqvae.evaluation.completion import num_answers
     from mxqvae.evaluation.guidance_curve import measure_guidance
     from mxqvae.evaluation.judge import SHIPPED_JUDGE, Judge
     from mxqvae.generation.completion import DEFAULT_COMPLETION
@@ -133,7 +136,7 @@ def guidance(
         guidances,
         seed=seed,
         config=config,
-        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
+        num_processes=processes or fitting_processes(generator, num_answers(["images"]) * num, FEW_ANSWERS),
         progress=progress_beside(json=json),
     )
     if plot is not None:

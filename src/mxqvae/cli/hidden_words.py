@@ -30,7 +30,8 @@ def hidden_words(
         seed: Seed of the answers.
         weights: Model folder, Hugging Face repository (user/name) or emoji-cpu; without it, Caption MNIST's.
         changes: Another value for a field of the search, as for `mxqvae complete`.
-        processes: Processes that share the work; without it, one for each core. The figures are the same.
+        processes: Processes that share the work; without it, from 20 answers on one for each core, else one.
+            The figures are the same.
         out: JSON file to write all figures to.
         json: Print all figures as JSON.
     """
@@ -38,6 +39,7 @@ def hidden_words(
     at_least(0, seed=seed)
 
     from mxqvae.config import override
+    from mxqvae.data.degree import kinds_in
     from mxqvae.device import find_device
     from mxqvae.evaluation.hidden_words import measure_hidden_words
     from mxqvae.generation.completion import DEFAULT_COMPLETION
@@ -53,7 +55,7 @@ def hidden_words(
         num=num,
         seed=seed,
         config=config,
-        num_processes=processes or fitting_processes(generator, num, FEW_ANSWERS),
+        num_processes=processes or fitting_processes(generator, num * len(kinds_in(data)), FEW_ANSWERS),
         progress=progress_beside(json=json),
     )
     figures = {"kinds": {kind: dataclasses.asdict(one) for kind, one in found.items()}}

@@ -82,10 +82,10 @@ def sample(
     mending = _given(num_refinements=num_refinements) | endless
     folder = find_weights(weights or SHIPPED_WEIGHTS)
     if holds_latent_pairs(folder):
-        if filters | mending:
-            name = next(iter(filters | mending)).replace("_", "-")
+        if without_effect := filters | mending | _given(processes=processes):
+            name = next(iter(without_effect)).replace("_", "-")
             raise MxqvaeError(
-                f"--{name}: {folder} is a Joint GAN + MMVAE, which draws no codes; leave it out"
+                f"--{name}: {folder} is a Joint GAN + MMVAE, which has no use for it; leave it out"
             )
         drawn_as = {}
         drawing = nullcontext(LatentPairGenerator.from_pretrained(folder).sample)
@@ -98,9 +98,10 @@ def sample(
         drawing = sampling_on(generator, processes or fitting_processes(generator, num, FEW_SAMPLES))
     start = time.monotonic()
     progress = progress_beside(json=json)
-    with drawing as draw, progress.task("sample", total=num, unit="pairs") as advance:
+    with drawing as draw:
         batches = draw(num, seed=seed, first=first)
-        write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
+        with progress.task("sample", total=num, unit="pairs") as advance:
+            write_sample_folder(batches, out, seed=seed, first=first, overwrite=overwrite, advance=advance)
     seconds = time.monotonic() - start
 
     if json:

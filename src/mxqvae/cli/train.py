@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mxqvae.cli.arguments import Changes, IntOrNone, PathOrNone, TextOrNone, asks_for_steps, trains_with
+from mxqvae.errors import MxqvaeError
 
 if TYPE_CHECKING:
     from mxqvae.progress import Progress
@@ -29,15 +30,11 @@ def autoencoder(
     trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
-    from mxqvae.recipes.trained_by import save_recipe_name
     from mxqvae.stages import train_autoencoder
 
     progress = progress_on()
-    name = _recipe_name(data, recipe, progress)
-    chosen = _with_autoencoder_changed(find_recipe(name), changes)
+    chosen = _with_autoencoder_changed(_find_recipe(data, recipe, progress), changes)
     seconds = train_autoencoder(chosen, data, out, seed=seed, progress=progress)
-    save_recipe_name(out, name)
     print(f"autoencoder, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae train prior --data {data} --out {out}, or mxqvae audit PAIRS --weights {out}")
 
@@ -50,7 +47,8 @@ def prior(
     Args:
         data: Folder of the data set to learn from: that of stage 1, or more such pairs of the same size.
         out: Model folder with a trained stage 1; checkpoint, log and pictures are in its runs/prior.
-        recipe: Without it, the one by which stage 1 was trained.
+        recipe: Without it, the one by which stage 1 was trained; where the folder does not say, the default
+            for the data set.
         seed: Seed of the weights and the batch order; without it, the recipe's.
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
@@ -58,11 +56,10 @@ def prior(
     trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_prior
 
     progress = progress_on()
-    chosen = _with_prior_changed(find_recipe(_recipe_name(data, recipe, progress, out)), changes)
+    chosen = _with_prior_changed(_find_recipe(data, recipe, progress, out), changes)
     seconds = train_prior(chosen, data, out, seed=seed, progress=progress)
     print(f"prior, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
@@ -78,7 +75,8 @@ def reader(
     Args:
         data: Folder of the data set to learn from: that of the prior, or more such pairs of the same size.
         out: Model folder with both stages trained; checkpoint, log and pictures are in its runs/reader.
-        recipe: Without it, the one by which stage 1 was trained.
+        recipe: Without it, the one by which stage 1 was trained; where the folder does not say, the default
+            for the data set.
         seed: Seed of the weights, the batch order and the hidden words; without it, the recipe's.
         changes: Another value for a field of the training: num_steps=100 (then taken however few the pairs,
             with a warm-up that shrinks with them), batch_size, learning_rate and others.
@@ -86,11 +84,10 @@ def reader(
     trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.stages import train_reader
 
     progress = progress_on()
-    chosen = _with_reader_changed(find_recipe(_recipe_name(data, recipe, progress, out)), changes)
+    chosen = _with_reader_changed(_find_recipe(data, recipe, progress, out), changes)
     seconds = train_reader(chosen, data, out, seed=seed, progress=progress)
     print(f"reader, trained in {format_duration(seconds)}: {out}")
 
@@ -117,18 +114,14 @@ def pairs(
     trains_with(seed)
 
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
-    from mxqvae.recipes.trained_by import save_recipe_name
     from mxqvae.stages import trainers_of
 
     progress = progress_on()
-    name = _recipe_name(data, recipe, progress, out)
-    chosen = find_recipe(name)
+    chosen = _find_recipe(data, recipe, progress, out)
     for with_part_changed in (_with_autoencoder_changed, _with_prior_changed, _with_reader_changed):
         chosen = with_part_changed(chosen, changes)
     for part, train in trainers_of(chosen).items():
         seconds = train(chosen, data, out, seed=seed, progress=progress)
-        save_recipe_name(out, name)
         print(f"{part}, trained in {format_duration(seconds)}: {out}")
     print(f"Next: mxqvae sample --weights {out} --out SAMPLES")
 
@@ -159,11 +152,10 @@ def joint_gan(
 
     from mxqvae.baselines.latent_pairs import LatentPairsTraining, train_latent_pairs, with_seed
     from mxqvae.progress import format_duration, progress_on
-    from mxqvae.recipes import find_recipe
     from mxqvae.training.loop import override_training
 
     progress = progress_on()
-    mirrors = find_recipe(_recipe_name(data, recipe, progress)).horizontal_flip
+    mirrors = _find_recipe(data, recipe, progress).horizontal_flip
     training = LatentPairsTraining(horizontal_flip=mirrors)
     mmvae, gan = (override_training(part, changes) for part in (training.mmvae, training.joint_gan))
     training = dataclasses.replace(training, mmvae=mmvae, joint_gan=gan)
@@ -240,18 +232,23 @@ def judge(*, out: Path, mnist: PathOrNone = None, seed: IntOrNone = None, change
     )
 
 
-def _recipe_name(data: Path, name: str | None, progress: "Progress", model: Path | None = None) -> str:
+def _find_recipe(data: Path, name: str | None, progress: "Progress", model: Path | None = None) -> "Recipe":
     """The recipe asked for, else that of stage 1 in `model`, else the default of the data set; says which."""
-    from mxqvae.recipes import fitting_recipe
-    from mxqvae.recipes.trained_by import recipe_name_of
+    from mxqvae.recipes import find_recipe, fitting_recipe
+    from mxqvae.recipes.trained_by import RECIPE_FILE, recipe_name_of
 
     trained_by = None if name is not None or model is None else recipe_name_of(model)
-    fitting = fitting_recipe(data, name or trained_by)
+    try:
+        fitting = fitting_recipe(data, name or trained_by)
+    except MxqvaeError as error:
+        if model is None or trained_by is None:
+            raise
+        raise MxqvaeError(f"{model / RECIPE_FILE}: {error}, by --recipe, or another --out") from None
     if trained_by is not None:
         progress.say(f"recipe {fitting}, by which stage 1 in {model} was trained; --recipe takes another")
     elif name is None and (data / "data").is_dir():  # else there is no data set, which is said soon
         progress.say(f"recipe {fitting}, the default for this data set; --recipe takes another")
-    return fitting
+    return find_recipe(fitting)
 
 
 def _with_autoencoder_changed(recipe: "Recipe", changes: tuple[str, ...]) -> "Recipe":

@@ -126,7 +126,7 @@ def measure_completion(
         num_processes: That share the work, see `generation.parallel`; they make no difference to the score.
 
     Raises:
-        MxqvaeError: Fewer pairs, pairs without slots, or no way.
+        MxqvaeError: Fewer pairs, pairs without slots, no way, or what `completing_on` raises of processes.
     """
     num = len(pairs)
     if not ways:
@@ -138,10 +138,9 @@ def measure_completion(
     truth, images = pairs.slots, pairs.images[pairs.image_numbers]
     seen = judge.read(images)
     captions = found = halves = None
-    num_answers = sum(NUM_ANSWERS[way] for way in set(ways)) * num
     with (
         completing_on(generator, num_processes) as complete_pairs,
-        progress.task("complete", total=num_answers, unit="answers") as advance,
+        progress.task("complete", total=num_answers(ways) * num, unit="answers") as advance,
     ):
         asker = _Asker(complete_pairs, generator.tokenizer, seed, config, advance)
         if "captions" in ways:
@@ -160,6 +159,11 @@ def measure_completion(
         ceiling=score_pairs([ReadPair(*pair) for pair in zip(named, seen, strict=True)]),
         floor=score_pairs([ReadPair(named[source], seen[row]) for row, source in enumerate(dealt)]),
     )
+
+
+def num_answers(ways: Collection[Way]) -> int:
+    """Answers that these ways ask for with each pair."""
+    return sum(NUM_ANSWERS[way] for way in set(ways))
 
 
 class _Asker:

@@ -22,8 +22,15 @@ from mxqvae.data.batch import PairBatch, to_floats
 from mxqvae.data.degree import degrees_of, kinds_in, read_degree_set
 from mxqvae.data.tokenizer import CaptionTokenizer
 from mxqvae.device import to_device
+from mxqvae.errors import MxqvaeError
 from mxqvae.evaluation.consistency import Proportion, proportion
-from mxqvae.evaluation.slot_words import FindSlots, colours_alone, compare, digits_and_colours
+from mxqvae.evaluation.slot_words import (
+    FindSlots,
+    check_slots,
+    colours_alone,
+    compare,
+    digits_and_colours,
+)
 from mxqvae.generation.completion import DEFAULT_COMPLETION, CompletionConfig, check_completion
 from mxqvae.generation.parallel import completing_on
 from mxqvae.generation.pipeline import PairGenerator
@@ -81,23 +88,29 @@ def measure_hidden_words(
         num_processes: That share the work, see `generation.parallel`; they make no difference.
 
     Raises:
-        MxqvaeError: Weights that cannot complete pairs, or sets that are missing, damaged or do not fit them.
+        MxqvaeError: Weights that cannot complete pairs; sets that are missing, damaged or do not fit them; or
+            what `completing_on` raises of processes.
     """
-    autoencoder = check_completion(generator)
+    autoencoder, tokenizer = check_completion(generator), generator.tokenizer
+    asked = {}
+    for kind in kinds_in(folder):
+        pairs = read_degree_set(folder, kind, degrees_of(kind)[0])
+        find_slots = colours_alone if pairs.slots is None else digits_and_colours
+        if hidden := _hide_slots(tokenizer, pairs.captions[:num], find_slots):
+            images = pairs.images[pairs.image_numbers[[one.row for one in hidden]]]
+            asked[kind] = (hidden, find_slots, _batch(tokenizer, images, hidden))
+    if not asked:
+        raise MxqvaeError(
+            f"{folder}: the model cuts all captions before a digit or colour; give weights that read longer "
+            "ones"
+        )
     found = {}
-    sets = {kind: read_degree_set(folder, kind, degrees_of(kind)[0]) for kind in kinds_in(folder)}
-    num_pairs = sum(min(num, len(pairs)) for pairs in sets.values())
+    num_pairs = sum(len(hidden) for hidden, _, _ in asked.values())
     with (
         completing_on(generator, num_processes) as complete_pairs,
         progress.task("complete", total=num_pairs, unit="answers") as advance,
     ):
-        for kind, pairs in sets.items():
-            find_slots = colours_alone if pairs.slots is None else digits_and_colours
-            hidden = _hide_slots(generator.tokenizer, pairs.captions[:num], find_slots)
-            if not hidden:
-                continue
-            rows = pairs.image_numbers[[one.row for one in hidden]]
-            batch = _batch(generator.tokenizer, pairs.images[rows], hidden)
+        for kind, (hidden, find_slots, batch) in asked.items():
             completed = []
             for answers in complete_pairs(batch, num_answers=1, seed=seed, config=config):
                 completed.append(answers.captions[0])
@@ -115,6 +128,7 @@ def measure_hidden_words(
 
 def _hide_slots(tokenizer: CaptionTokenizer, captions: Sequence[str], find_slots: FindSlots) -> list[_Hidden]:
     """Choose a slot of each caption; captions are left out that are cut before it."""
+    check_slots([compare(caption, caption, find_slots) for caption in captions])
     draws = random.Random(0)
     hidden = []
     for row, (caption, located) in enumerate(zip(captions, tokenizer.locate(captions), strict=True)):

@@ -40,7 +40,7 @@ from mxqvae.generation.completion_folder import (
     write_sheet,
 )
 from mxqvae.generation.contact_sheet import write_picture
-from mxqvae.generation.parallel import share
+from mxqvae.generation.parallel import processes_with
 from mxqvae.generation.partial_pairs import HiddenRegion, PartialPair, batch_of, read_pair
 from mxqvae.generation.pipeline import PairGenerator
 from mxqvae.output_file import new_output_file
@@ -100,12 +100,12 @@ def complete_folder(
     Args:
         num_answers: Answers to each pair, at least 1.
         seed: In [0, 2^64).
-        num_processes: That share the work, see `parallel.sampling_on`; they make no difference.
+        num_processes: That share the work, see `parallel.completing_on`; a stop loses what is under way.
 
     Raises:
         MxqvaeError: `out` has content and `overwrite` is false, or holds the pairs; another call for `out`
             was stopped; a file of pairs is damaged; no pair can be completed, or nothing of the first ones is
-            hidden; or what `complete` raises of weights and numbers.
+            hidden; or what `complete` raises of weights and numbers, or `completing_on` of processes.
     """
     check_asked(num_answers, seed)
     check_completion(generator)
@@ -200,7 +200,7 @@ def _answer_all(
     if num_processes == 1:
         yield from ((place, _answer(generator, asked, pair)) for place, pair in work)
         return
-    with share(num_processes, "completes pairs", generator, asked) as pool:
+    with processes_with(generator, num_processes, "completes pairs", asked) as pool:
         yield from pool.map(_answer, work, num_waiting=2 * num_processes)
 
 

@@ -13,10 +13,10 @@ from mxqvae.generation.pipeline import PairGenerator, SampledPairs
 from mxqvae.prior.sampling import blocks_of
 from mxqvae.process_pool import ProcessPool
 
-FEW_SAMPLES = 1000
-"""Pairs that one process draws before others have started, about."""
-FEW_ANSWERS = 20
-"""Pairs that one process completes before others have started, about."""
+FEW_SAMPLES = 500
+"""Pairs for which it pays to start a process that draws them, about."""
+FEW_ANSWERS = 10
+"""Pairs for which it pays to start a process that completes them, about."""
 
 
 class Sample(Protocol):
@@ -43,8 +43,8 @@ class Complete(Protocol):
 
 
 def fitting_processes(generator: PairGenerator, num: int, few: int) -> int:
-    """Processes that finish `num` soonest: one for each core, but one alone on a GPU or below `few`."""
-    return num_cores() if num >= few and generator.device.type == "cpu" else 1
+    """Processes that finish `num` soonest: one for each core, but each with `few` to do; on a GPU one."""
+    return max(1, min(num_cores(), num // few)) if generator.device.type == "cpu" else 1
 
 
 @contextmanager
@@ -59,12 +59,12 @@ def sampling_on(generator: PairGenerator, num_processes: int) -> Iterator[Sample
 
     Raises:
         MxqvaeError: More than one process, and a model on a GPU, which one keeps busy; or, while pairs are
-            drawn, a process was killed.
+            drawn, a process was killed or could not begin.
     """
     if num_processes == 1:
         yield generator.sample
         return
-    with share(num_processes, "samples", generator) as pool:
+    with processes_with(generator, num_processes, "samples") as pool:
 
         def sample(num: int, *, seed: int = 0, first: int = 0) -> Iterator[SampledPairs]:
             generator.sample(num, seed=seed, first=first)  # draws nothing, but refuses what it cannot draw
@@ -82,12 +82,13 @@ def sampling_on(generator: PairGenerator, num_processes: int) -> Iterator[Sample
 def completing_on(generator: PairGenerator, num_processes: int) -> Iterator[Complete]:
     """What completes pairs by `generator` on `num_processes`, as long as the context lasts.
 
-    Arguments and errors as those of `sampling_on`.
+    On tens of cores the bits of an answer can differ in the last digit from those of one process with as many
+    threads. Arguments and errors as those of `sampling_on`.
     """
     if num_processes == 1:
         yield partial(complete, generator)
         return
-    with share(num_processes, "completes pairs", generator) as pool:
+    with processes_with(generator, num_processes, "completes pairs") as pool:
 
         def complete_pairs(
             pairs: PairBatch,
@@ -98,14 +99,17 @@ def completing_on(generator: PairGenerator, num_processes: int) -> Iterator[Comp
         ) -> Iterator[Completions]:
             asked = {"num_answers": num_answers, "seed": seed, "config": config}
             complete(generator, pairs, **asked)  # finds nothing, but refuses what it cannot complete
-            work = ((None, PairBatch(*(half[None] for half in pair))) for pair in zip(*pairs, strict=True))
+            # Copies: of a part of a tensor all of it would be sent.
+            work = (
+                (None, PairBatch(*(half[None].clone() for half in pair))) for pair in zip(*pairs, strict=True)
+            )
             found = pool.map(partial(_complete, **asked), work, num_waiting=2 * num_processes)
             return (answers for _, answers in found)
 
         yield complete_pairs
 
 
-def share(num_processes: int, does: str, generator: PairGenerator, *given: Any) -> ProcessPool:
+def processes_with(generator: PairGenerator, num_processes: int, does: str, *given: Any) -> ProcessPool:
     """Processes with a copy of the model each, and of all else that is `given`, see `ProcessPool`.
 
     Raises:

@@ -7,7 +7,7 @@ A model folder, and a hub repository, holds
     prior/config.json, prior/model.safetensors
     reader/config.json, reader/model.safetensors        if images are to be found for captions
     generation.json          how pairs are drawn unless told otherwise
-    recipe.json              by which recipe `mxqvae train` made it
+    recipe.json              by which recipe stage 1 was trained, where it was by one of ours
     README.md                the model card
 """
 

@@ -1,5 +1,6 @@
 """Recipes: named runs. Each holds the presets of both stages and how long they learn."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from mxqvae.data.caption_mnist import Manifest
@@ -9,7 +10,9 @@ from mxqvae.recipes.caption_mnist import CAPTION_MNIST_RECIPES
 from mxqvae.recipes.own_pairs import OWN_PAIRS_RECIPES
 from mxqvae.recipes.recipe import Recipe
 
-RECIPES = CAPTION_MNIST_RECIPES | OWN_PAIRS_RECIPES
+RECIPES = {
+    name: replace(recipe, name=name) for name, recipe in (CAPTION_MNIST_RECIPES | OWN_PAIRS_RECIPES).items()
+}
 CAPTION_MNIST_DEFAULT = "caption-mnist-cpu"
 OWN_PAIRS_DEFAULT = "pairs-cpu"
 

@@ -29,6 +29,8 @@ class ReaderRecipe:
 class Recipe:
     """How to train both stages, and a reader, on a data set, from its captions to weights."""
 
+    name: str = ""
+    """As in `RECIPES`, which sets it, for the model folders; empty of any other recipe: they do not tell."""
     description: str
     """One line: what it is for, and what it costs."""
     for_caption_mnist: bool = False

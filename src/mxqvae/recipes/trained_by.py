@@ -17,7 +17,9 @@ class _TrainedBy:
 
 
 def save_recipe_name(folder: Path, name: str) -> None:
-    """Write into the model folder `folder` by which recipe its stage 1 was trained."""
+    """Write into a model folder by which recipe its stage 1 was trained; where it has no name, nothing."""
+    if not name:
+        return
     with new_output_file(folder / RECIPE_FILE) as path:
         path.write_text(to_json(_TrainedBy(recipe=name)) + "\n")
 

@@ -6,9 +6,12 @@ The parts become the sample folder SAMPLES when all are there.
 """
 
 import hashlib
+import itertools
 import json
+import math
 import shutil
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +23,8 @@ from torch import Tensor
 
 from mxqvae.config import to_json
 from mxqvae.device import find_device
-from mxqvae.generation.parallel import FEW_SAMPLES, Sample, fitting_processes, sampling_on
-from mxqvae.generation.pipeline import GenerationConfig, PairGenerator
+from mxqvae.generation.parallel import FEW_SAMPLES, fitting_processes, sampling_on
+from mxqvae.generation.pipeline import GenerationConfig, PairGenerator, SampledPairs
 from mxqvae.generation.sample_folder import write_sample_folder
 from mxqvae.output_file import new_output_file
 from mxqvae.pretrained import WEIGHTS_FILE
@@ -50,7 +53,8 @@ def sample_in_parts(
         Seconds of sampling, earlier sessions included.
 
     Raises:
-        MxqvaeError: Weights that are missing or damaged, or that cannot draw so.
+        MxqvaeError: Weights that are missing or damaged, or that cannot draw so; or, of many samples, a
+            process that was killed or, in a script without `if __name__ == "__main__":`, could not begin.
         KeyboardInterrupt: Complete parts are kept.
     """
     generator = PairGenerator.from_pretrained(model).to(find_device())
@@ -67,9 +71,14 @@ def sample_in_parts(
         sampling_on(generator, fitting_processes(generator, missing, FEW_SAMPLES)) as draw,
         progress.task("sample", total=num, unit="pairs", done=num - missing) as advance,
     ):
-        for samples in numbers:
-            if samples not in parts:
-                parts[samples] = _draw_part(draw, samples, seed, advance)
+        for is_drawn, run in itertools.groupby(numbers, key=parts.__contains__):
+            if is_drawn:
+                continue
+            missing_parts = list(run)  # all at once, so that no process waits at the end of a part
+            first, last = missing_parts[0].start, missing_parts[-1].stop
+            batches = draw(last - first, seed=seed, first=first)
+            for samples in missing_parts:
+                parts[samples] = _next_part(batches, len(samples), advance)
                 _write_part(_path(folder, samples), parts[samples], source)
     started = time.monotonic()
     write_sample_folder((parts[samples] for samples in numbers), out, seed=seed, overwrite=True)
@@ -83,10 +92,11 @@ class _Part(NamedTuple):
     seconds: float
 
 
-def _draw_part(draw: Sample, samples: range, seed: int, advance: Advance) -> _Part:
+def _next_part(batches: Iterator[SampledPairs], num: int, advance: Advance) -> _Part:
+    """The next `num` pairs."""
     started = time.monotonic()
     images, captions = [], []
-    for batch in draw(len(samples), seed=seed, first=samples.start):
+    for batch in itertools.islice(batches, math.ceil(num / BLOCK_SIZE)):
         images.append(torch.from_numpy(batch.images))
         captions += batch.captions
         advance(len(batch.captions))

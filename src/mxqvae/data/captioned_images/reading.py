@@ -28,7 +28,7 @@ def read_images(
             make no difference to the result.
 
     Raises:
-        MxqvaeError: A process was killed.
+        MxqvaeError: A process was killed or could not begin.
     """
     if num_processes == 1:
         for pair in pairs:
