@@ -37,16 +37,29 @@ def test_batches_of_any_form_move_whole():
 
 
 @pytest.mark.parametrize(
-    ("quota", "expected"),
-    [("200000 100000\n", 2), ("50000 100000\n", 1), ("9900000 100000\n", 8), ("max 100000\n", 8), ("\n", 8)],
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"a/cpu.max": "max 100000\n", "a/b/cpu.max": "300000 100000\n", "cpu.max": "9900000 100000\n"}, 3),
+        ({"a/b/cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+    ],
 )
 def test_cores_are_no_more_than_a_container_may_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
 ):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(device, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(device, "CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(device, "CONTROL_GROUPS_FILE", tmp_path / "mine")
     assert num_cores() == 8
-    (tmp_path / "cpu.max").write_text(quota)
+    (tmp_path / "mine").write_text("1:name=systemd:/\n0::/a/b\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     assert num_cores() == expected
 
 

@@ -34,6 +34,10 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def sleep_beside(given: bytes, seconds: float) -> None:
+    time.sleep(seconds)
+
+
 def test_results_come_in_the_order_of_the_work_a_few_at_a_time():
     taken = []
 
@@ -63,7 +67,7 @@ def test_a_process_that_is_killed_is_told():
     with ProcessPool(2, "counts") as pool, pytest.raises(MxqvaeError) as refusal:
         list(pool.map(end, [(None, 1)], num_waiting=2))
     reason = "a process that counts was killed, for want of memory perhaps"
-    assert str(refusal.value) == f"{reason}; take one process (--processes 1)"
+    assert str(refusal.value) == f"{reason}; take fewer processes (--processes), or more memory"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, TypeError])
@@ -79,17 +83,43 @@ def test_what_is_under_way_is_not_waited_for_after_a_stop(stop: type[BaseExcepti
         list(pool.map(sleep, work(), num_waiting=5))
 
 
+def stop_after_the_first(results: Iterator[tuple[int, object]]) -> None:
+    assert next(results)[0] == 0
+    raise KeyboardInterrupt
+
+
+def large(size: int) -> bytes:
+    return bytes(size)
+
+
+def test_half_a_message_is_not_waited_for():
+    work = [(number, 100 << 20) for number in range(8)]
+    with pytest.raises(KeyboardInterrupt), ProcessPool(2, "makes bytes") as pool:
+        stop_after_the_first(pool.map(large, work, num_waiting=4))  # while the next ones are sent
+
+
+def length(some: bytes) -> int:
+    time.sleep(0.2)
+    return len(some)
+
+
+def test_work_that_waits_is_not_waited_for():
+    work = [(number, bytes(10 << 20)) for number in range(12)]
+    with pytest.raises(KeyboardInterrupt), ProcessPool(1, "counts bytes") as pool:
+        stop_after_the_first(pool.map(length, work, num_waiting=8))
+
+
 SCRIPT = """
     import os, time
     from mxqvae.process_pool import ProcessPool
-    from tests.test_process_pool import sleep
+    from tests.test_process_pool import sleep_beside
 
     def main():
-        with ProcessPool(1, "sleeps") as pool:
-            list(pool.map(sleep, [(None, 0)], num_waiting=1))
+        with ProcessPool(1, "sleeps", bytes(1 << 20)) as pool:
+            list(pool.map(sleep_beside, [(None, 0)], num_waiting=1))
             (process,) = pool._pool._processes.values()
             print(process.pid, flush=True)
-            list(pool.map(sleep, [(None, 600)], num_waiting=1))
+            list(pool.map(sleep_beside, [(None, 600)], num_waiting=1))
 """
 
 
@@ -122,7 +152,12 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
 
 def test_a_script_that_starts_itself_again_is_told_why_not(tmp_path: Path):
     done = subprocess.run(
-        script(tmp_path, "\nmain()\n"), capture_output=True, text=True, env=ENVIRONMENT, check=False
+        script(tmp_path, "\nmain()\n"),
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 1
     reason = "no process that sleeps could begin; a script that asks for more than one needs the line "

@@ -4,6 +4,8 @@
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,8 +14,8 @@ from torch import Tensor
 
 Batch = TypeVar("Batch")
 
-CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux says how many microseconds of how many a container may use, or "max"."""
+CONTROL_GROUPS, CONTROL_GROUPS_FILE = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where Linux says what time containers may use, and to which groups a process belongs."""
 
 
 def find_device() -> torch.device:
@@ -24,13 +26,27 @@ def find_device() -> torch.device:
 
 
 def num_cores() -> int:
-    """Cores that this process may use, no more than a container's quota of time comes to."""
+    """Cores that this process may use, no more than its container's quota of time comes to (Linux)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = CPU_QUOTA_FILE.read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no container of this kind, or "max", one without a quota
-        return cores
+    return max(1, min([cores, *(int(quota) for quota in _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """Cores that each control group around this process may use, in either layout."""
+    with suppress(OSError):
+        for line in CONTROL_GROUPS_FILE.read_text(encoding="utf-8").splitlines():
+            if line.startswith("0::"):  # the second version: this group and all around it
+                group = Path(line.removeprefix("0::/"))
+                for path in (group, *group.parents):
+                    with suppress(OSError, ValueError):  # no quota: "max"
+                        quota, period = (CONTROL_GROUPS / path / "cpu.max").read_text().split()
+                        yield int(quota) / int(period)
+    with suppress(OSError, ValueError):  # the first version; no quota: -1
+        quota, period = (
+            int((CONTROL_GROUPS / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")
+        )
+        if quota > 0:
+            yield quota / period
 
 
 def multiplies_bf16(device: torch.device) -> bool:

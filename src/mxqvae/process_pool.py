@@ -6,12 +6,15 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,6 +23,9 @@ from mxqvae.errors import MxqvaeError
 Kept = TypeVar("Kept")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+SECONDS_TO_STOP = 10.0
+"""A moment would do; but for ever is too long to wait."""
 
 _given: tuple[Any, ...] = ()
 """What this process was given, where it is one of several."""
@@ -43,7 +49,11 @@ class ProcessPool:
         # Spawned, not forked: a fork of a process with threads, such as pyarrow's, may hang.
         spawn = multiprocessing.get_context("spawn")
         self._has_begun = spawn.Event()
-        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (self._has_begun, pickle.dumps(given)))
+        # A file: to send much to a process that ends before it reads would wait for ever.
+        handle, self._path = tempfile.mkstemp(prefix="mxqvae-")
+        with os.fdopen(handle, "wb") as file:
+            pickle.dump(given, file)
+        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (self._has_begun, self._path))
 
     def __enter__(self) -> "ProcessPool":
         return self
@@ -51,11 +61,32 @@ class ProcessPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            # What is under way is not waited for; nobody would take it.
-            for process in list((self._pool._processes or {}).values()):
-                process.kill()
-        self._pool.shutdown(cancel_futures=True)
+        try:
+            if kind is None:
+                self._pool.shutdown(cancel_futures=True)
+            else:
+                self._stop()
+        finally:
+            Path(self._path).unlink(missing_ok=True)
+
+    def _stop(self) -> None:
+        """End at once: what is under way is not waited for, nobody would take it."""
+        pool, processes = self._pool, self._processes()
+        manager, work, results = pool._executor_manager_thread, pool._call_queue, pool._result_queue
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+        # Half a message may stand in either; nobody is left to read the one or to write the other to its end.
+        for end in (work and work._reader, results and results._writer):
+            if end is not None and not end.closed:
+                end.close()
+        if manager is not None:
+            manager.join(SECONDS_TO_STOP)
+
+    def _processes(self) -> list[BaseProcess]:
+        return list((self._pool._processes or {}).values())
 
     def map(
         self, function: Callable[..., Result], work: Iterable[tuple[Kept, Item]], *, num_waiting: int
@@ -72,24 +103,29 @@ class ProcessPool:
             MxqvaeError: A process was killed, or could not begin.
         """
         waiting: deque[tuple[Kept, Future[bytes]]] = deque()
+        started: list[BaseProcess] = []
         try:
             for kept, item in work:
                 waiting.append((kept, self._pool.submit(_call, function, pickle.dumps(item))))
+                started = self._processes() or started
                 if len(waiting) >= num_waiting:
                     yield _finished(*waiting.popleft())
             while waiting:
                 yield _finished(*waiting.popleft())
-        except BrokenProcessPool:
-            raise MxqvaeError(self._why_broken()) from None
+        except (BrokenProcessPool, BrokenPipeError):
+            raise MxqvaeError(self._why_broken(started)) from None
         finally:
             for _, future in waiting:
                 future.cancel()
 
-    def _why_broken(self) -> str:
-        if self._has_begun.is_set():
+    def _why_broken(self, processes: Iterable[BaseProcess]) -> str:
+        for process in processes:
+            process.join(SECONDS_TO_STOP)
+        was_killed = any((process.exitcode or 0) < 0 for process in processes)
+        if was_killed or self._has_begun.is_set():
             return (
-                f"a process that {self._does} was killed, for want of memory perhaps; take one process "
-                "(--processes 1)"
+                f"a process that {self._does} was killed, for want of memory perhaps; take fewer processes "
+                "(--processes), or more memory"
             )
         return (
             f"no process that {self._does} could begin; a script that asks for more than one needs the line "
@@ -101,12 +137,12 @@ def _finished(kept: Kept, future: Future[bytes]) -> tuple[Kept, Any]:
     return kept, pickle.loads(future.result())
 
 
-def _begin(has_begun: Event, given: bytes) -> None:
+def _begin(has_begun: Event, path: str) -> None:
     # Ctrl-C reaches every process of a terminal; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _given
-    _given = pickle.loads(given)
+    _given = pickle.loads(Path(path).read_bytes())
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
     has_begun.set()

@@ -98,7 +98,9 @@ def measure_hidden_words(
         find_slots = colours_alone if pairs.slots is None else digits_and_colours
         if hidden := _hide_slots(tokenizer, pairs.captions[:num], find_slots):
             images = pairs.images[pairs.image_numbers[[one.row for one in hidden]]]
-            asked[kind] = (hidden, find_slots, _batch(tokenizer, images, hidden))
+            asked[kind] = (hidden, find_slots, images)
+        else:
+            progress.say(f"{kind}: left out, the model cuts its captions before the words to hide")
     if not asked:
         raise MxqvaeError(
             f"{folder}: the model cuts all captions before a digit or colour; give weights that read longer "
@@ -110,7 +112,8 @@ def measure_hidden_words(
         completing_on(generator, num_processes) as complete_pairs,
         progress.task("complete", total=num_pairs, unit="answers") as advance,
     ):
-        for kind, (hidden, find_slots, batch) in asked.items():
+        for kind, (hidden, find_slots, images) in asked.items():
+            batch = _batch(tokenizer, images, hidden)
             completed = []
             for answers in complete_pairs(batch, num_answers=1, seed=seed, config=config):
                 completed.append(answers.captions[0])

@@ -30,7 +30,7 @@ class Recipe:
     """How to train both stages, and a reader, on a data set, from its captions to weights."""
 
     name: str = ""
-    """As in `RECIPES`, which sets it, for the model folders; empty of any other recipe: they do not tell."""
+    """As in `RECIPES`, which sets it: model folders tell by what they were made. Empty: they do not."""
     description: str
     """One line: what it is for, and what it costs."""
     for_caption_mnist: bool = False

@@ -17,8 +17,9 @@ class _TrainedBy:
 
 
 def save_recipe_name(folder: Path, name: str) -> None:
-    """Write into a model folder by which recipe its stage 1 was trained; where it has no name, nothing."""
+    """Write into a model folder by which recipe its stage 1 was trained; one without a name is not told."""
     if not name:
+        (folder / RECIPE_FILE).unlink(missing_ok=True)  # of the stage 1 before
         return
     with new_output_file(folder / RECIPE_FILE) as path:
         path.write_text(to_json(_TrainedBy(recipe=name)) + "\n")
