@@ -350,7 +350,7 @@ class PairAuditor:
     ) -> tuple[Tensor, Tensor, Tensor]:
         log_shares = self._log_shares(image_latents, self.autoencoder.text_encoder(token_ids))
         bits = _bits(log_shares, given)
-        others = log_shares.scatter_(-1, given[..., None], -torch.inf)
+        others = log_shares.scatter(-1, given[..., None], -torch.inf)
         others[..., : len(SPECIAL_TOKENS)] = -torch.inf
         likeliest = others.max(-1)
         odds = (likeliest.values / math.log(2) + bits).masked_fill(~_is_word(given), -torch.inf)
