@@ -71,7 +71,8 @@ class ProcessPool:
 
     def _stop(self) -> None:
         """End at once: what is under way is not waited for, nobody would take it."""
-        pool, processes = self._pool, self._processes()
+        processes = self._processes()
+        pool: Any = self._pool  # whose parts are not public
         manager, work, results = pool._executor_manager_thread, pool._call_queue, pool._result_queue
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
