@@ -50,10 +50,10 @@ class ProcessPool:
         spawn = multiprocessing.get_context("spawn")
         self._has_begun = spawn.Event()
         # A file: to send much to a process that ends before it reads would wait for ever.
-        handle, self._path = tempfile.mkstemp(prefix="mxqvae-")
-        with os.fdopen(handle, "wb") as file:
-            pickle.dump(given, file)
-        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (self._has_begun, self._path))
+        self._folder = tempfile.TemporaryDirectory(prefix="mxqvae-")
+        path = Path(self._folder.name, "given.pickle")
+        path.write_bytes(pickle.dumps(given))
+        self._pool = ProcessPoolExecutor(num_processes, spawn, _begin, (self._has_begun, path))
 
     def __enter__(self) -> "ProcessPool":
         return self
@@ -67,7 +67,7 @@ class ProcessPool:
             else:
                 self._stop()
         finally:
-            Path(self._path).unlink(missing_ok=True)
+            self._folder.cleanup()
 
     def _stop(self) -> None:
         """End at once: what is under way is not waited for, nobody would take it."""
@@ -138,12 +138,12 @@ def _finished(kept: Kept, future: Future[bytes]) -> tuple[Kept, Any]:
     return kept, pickle.loads(future.result())
 
 
-def _begin(has_begun: Event, path: str) -> None:
+def _begin(has_begun: Event, path: Path) -> None:
     # Ctrl-C reaches every process of a terminal; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _given
-    _given = pickle.loads(Path(path).read_bytes())
+    _given = pickle.loads(path.read_bytes())
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
     has_begun.set()

@@ -353,7 +353,7 @@ class PairAuditor:
         others = log_shares.scatter(-1, given[..., None], -torch.inf)
         others[..., : len(SPECIAL_TOKENS)] = -torch.inf
         likeliest = others.max(-1)
-        odds = (likeliest.values / math.log(2) + bits).masked_fill(~_is_word(given), -torch.inf)
+        odds = (likeliest.values + bits).masked_fill(~_is_word(given), -torch.inf)
         return bits, odds, likeliest.indices
 
     @torch.inference_mode()
@@ -362,10 +362,10 @@ class PairAuditor:
         return self.autoencoder.image_encoder(hide_unknown(normalise(images)))
 
     def _log_shares(self, image_latents: Tensor, text_latents: Tensor) -> Tensor:
-        """Natural logarithm of the probability of each word at each place, (B, L, V)."""
+        """log2 of the probability of each word at each place, (B, L, V)."""
         quantizer = self.autoencoder.quantizer
         codes = quantizer.lookup(self.autoencoder.quantize_latents(image_latents, text_latents).indices)
-        return self.autoencoder.decode_captions(codes).float().log_softmax(-1)
+        return self.autoencoder.decode_captions(codes).float().log_softmax(-1) / math.log(2)
 
     def _audited(
         self, caption: str, words: list[Word], bits: list[float], given: Tensor, proposed: Tensor
@@ -391,6 +391,5 @@ def _is_word(token_ids: Tensor) -> Tensor:
 
 
 def _bits(log_shares: Tensor, given: Tensor) -> Tensor:
-    """Bits of the words of `given` (B, L) under `log_shares` (B, L, V), 0 where there are none."""
-    nats = -log_shares.gather(-1, given[..., None])[..., 0]
-    return (nats / math.log(2)).masked_fill(~_is_word(given), 0)
+    """Bits of the words of `given` (B, L), 0 where there are none."""
+    return (-log_shares.gather(-1, given[..., None])[..., 0]).masked_fill(~_is_word(given), 0)

@@ -17,7 +17,7 @@ class _TrainedBy:
 
 
 def save_recipe_name(folder: Path, name: str) -> None:
-    """Write into a model folder by which recipe its stage 1 was trained; one without a name is not told."""
+    """Write into a model folder by which recipe its stage 1 was trained; of one without a name, nothing."""
     if not name:
         (folder / RECIPE_FILE).unlink(missing_ok=True)  # of the stage 1 before
         return
