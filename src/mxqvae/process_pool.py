@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -24,6 +25,8 @@ Kept = TypeVar("Kept")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+SECONDS_TO_TIDY = 0.5
+"""In which the pool tidies up after processes that are gone, unless it waits for one of them."""
 SECONDS_TO_STOP = 10.0
 """A moment would do; but for ever is too long to wait."""
 
@@ -79,11 +82,14 @@ class ProcessPool:
             process.kill()
         for process in processes:
             process.join()
-        # Half a message may stand in either; nobody is left to read the one or to write the other to its end.
-        for end in (work and work._reader, results and results._writer):
-            if end is not None and not end.closed:
-                end.close()
-        if manager is not None:
+        if manager is None:
+            return  # nothing was begun
+        manager.join(SECONDS_TO_TIDY)
+        if manager.is_alive():
+            # Half a message stands in either; nobody is left to read the one or to end the other.
+            for end in (work._reader, results._writer):
+                with suppress(OSError):
+                    end.close()
             manager.join(SECONDS_TO_STOP)
 
     def _processes(self) -> list[BaseProcess]:
